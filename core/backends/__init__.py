@@ -1,0 +1,1 @@
+"""What brings instances up and down: local processes here, containers and pods beside them."""

@@ -1,0 +1,1 @@
+"""The Lambda Runtime API in asyncio on h11. Imports only h11 and the standard library."""

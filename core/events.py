@@ -1,0 +1,218 @@
+"""Every transition as a frozen dataclass, on one bus.
+
+`at` is `time.monotonic()` in seconds; `wall` is `time.time()`. Subscribers are called in the order
+of subscription, on the loop, and must return quickly; what they raise is logged and goes no further.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from core.instances import InstanceExit, InstanceSnapshot, InstanceState, Phase
+
+if TYPE_CHECKING:
+    from core.functions import LambdaFunction
+    from core.invocation import InvocationResult
+
+__all__ = [
+    "BackendChanged",
+    "Event",
+    "EventBus",
+    "FunctionAdded",
+    "FunctionChanged",
+    "FunctionRemoved",
+    "InstanceChanged",
+    "InstanceExited",
+    "InstanceLogged",
+    "InstancePhaseChanged",
+    "InstanceUpdated",
+    "InvocationEnded",
+    "InvocationQueued",
+    "InvocationStarted",
+    "QueueChanged",
+    "Trouble",
+]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Base of all events."""
+
+    at: float = field(default_factory=time.monotonic)
+    wall: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionAdded(Event):
+    """A function is known from now on."""
+
+    function: LambdaFunction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionChanged(Event):
+    """A function's definition or code changed; `deploy_changed` if instances of it become old."""
+
+    function: LambdaFunction
+    deploy_changed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionRemoved(Event):
+    """A function is gone."""
+
+    function_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceChanged(Event):
+    """An instance went from `old` to `new`; `old` is None for one that was just reserved."""
+
+    instance: InstanceSnapshot
+    old: InstanceState | None
+    new: InstanceState
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceUpdated(Event):
+    """Something other than the state changed: pin, countdown, deploy mark, a note."""
+
+    instance: InstanceSnapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstancePhaseChanged(Event):
+    """A phase of a cold start began (`phase.seconds` is None) or ended."""
+
+    instance_id: str
+    function_name: str
+    phase: Phase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceLogged(Event):
+    """An instance (or the Runtime API on its behalf) wrote these lines."""
+
+    instance_id: str
+    function_name: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceExited(Event):
+    """An instance ended by itself."""
+
+    instance_id: str
+    function_name: str
+    exit: InstanceExit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvocationQueued(Event):
+    """An invocation waits; `position` counts from 1."""
+
+    request_id: str
+    function_name: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvocationStarted(Event):
+    """An instance took the invocation."""
+
+    request_id: str
+    function_name: str
+    instance_id: str
+    cold_start: bool
+    waited: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvocationEnded(Event):
+    """An invocation is over. `error` is Stoker's own failure, if it was one."""
+
+    request_id: str
+    function_name: str
+    instance_id: str | None
+    result: InvocationResult | None
+    error: str | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueChanged(Event):
+    """How many invocations of a function wait, and in all."""
+
+    function_name: str
+    waiting: int
+    waiting_all: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendChanged(Event):
+    """A backend went on or off line; `detail` is its version, or why it is offline."""
+
+    backend: str
+    online: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble(Event):
+    """Something failed behind the scenes that a person should hear of once."""
+
+    about: str
+    message: str
+
+
+Subscriber = Callable[[Event], None]
+
+
+class EventBus:
+    """Hands every event to every subscriber, synchronously and in order."""
+
+    def __init__(self) -> None:
+        self._subscribers: list[Subscriber] = []
+
+    def publish(self, event: Event) -> None:
+        """Call every subscriber with `event`. Never raises what a subscriber raises."""
+        for subscriber in tuple(self._subscribers):
+            try:
+                subscriber(event)
+            except Exception:
+                _log.exception("a subscriber failed on %s", type(event).__name__)
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Add a subscriber; returns the function that removes it (harmless when called again)."""
+        self._subscribers.append(subscriber)
+
+        def unsubscribe() -> None:
+            if subscriber in self._subscribers:
+                self._subscribers.remove(subscriber)
+
+        return unsubscribe
+
+    async def stream(self, limit: int = 10_000) -> AsyncIterator[Event]:
+        """All events from now on. A reader that falls `limit` behind loses the oldest."""
+        queue: asyncio.Queue[Event] = asyncio.Queue(limit)
+
+        def put(event: Event) -> None:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(event)
+
+        unsubscribe = self.subscribe(put)
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            unsubscribe()
