@@ -1,0 +1,1 @@
+"""Small reusable views that know nothing of core's services."""
