@@ -164,9 +164,7 @@ class LambdaBackend(ABC):
         """Memory of the instance now, or None where it cannot be told."""
         return None
 
-    async def reap_stale(
-        self, *, dry_run: bool = False, only: Collection[str] | None = None
-    ) -> list[StaleCandidate]:
+    async def reap_stale(self, *, dry_run: bool = False, only: Collection[str] | None = None) -> list[StaleCandidate]:
         """Find, and unless `dry_run` remove, what an earlier Stoker left behind.
 
         Without `only`, what each candidate's `reap` says is done; with it, exactly those ids that
