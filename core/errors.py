@@ -13,6 +13,7 @@ __all__ = [
     "ContainerStartFailedError",
     "FunctionNotFoundError",
     "HomeInUseError",
+    "HomeUnusableError",
     "InitFailedError",
     "InstanceNotFoundError",
     "InvalidFunctionError",
@@ -191,6 +192,15 @@ class HomeInUseError(LambdaRuntimeError):
     def __init__(self, home: str) -> None:
         super().__init__(f"another Stoker is using {home}")
         self.home = home
+
+
+class HomeUnusableError(LambdaRuntimeError):
+    """A home, or a file in it, cannot be read or written; `reason` says why and what would help."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path} cannot be used: {reason}")
+        self.path = path
+        self.reason = reason
 
 
 class JournalTooNewError(LambdaRuntimeError):
