@@ -1,0 +1,153 @@
+# What .ci/run is made of. Sourced, not run.
+
+say() { printf '%s\n' "$*"; }
+
+step() { printf '\n=== [%d:%02d] %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "$*"; }
+
+fail() {
+  printf '\nFAILED: %s\n' "$*" >&2
+  exit 1
+}
+
+# One folder for everything, and private places for what programs keep in a person's own.
+start_work() {
+  work=$(mktemp -d "${TMPDIR:-/tmp}/stoker-ci.XXXXXX")
+  screen_pid=""
+  running_pid=""
+  trap finish EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM HUP
+  mkdir -m 700 "$work/data" "$work/state" "$work/runtime"
+  export XDG_DATA_HOME="$work/data" XDG_STATE_HOME="$work/state" XDG_RUNTIME_DIR="$work/runtime"
+  export STOKER_TEST_CACHE="$work/cache"
+  export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore DEBIAN_FRONTEND=noninteractive
+  unset PYTHONPATH PYTHONHOME VIRTUAL_ENV DISPLAY WAYLAND_DISPLAY QT_QPA_PLATFORM
+}
+
+finish() {
+  local status=$?
+  trap - EXIT
+  set +e
+  [ -z "$running_pid" ] || kill -TERM "$running_pid" 2>/dev/null
+  [ -z "$screen_pid" ] || kill -TERM "$screen_pid" 2>/dev/null
+  local pid
+  for pid in $(pids_of_work); do kill -KILL "$pid" 2>/dev/null; done
+  wait 2>/dev/null
+  # The store's unpacked archives are read-only.
+  chmod -R u+rwX "$work" 2>/dev/null
+  rm -rf "$work"
+  exit "$status"
+}
+
+# A command with a limit in seconds, that a signal to this script ends too.
+bounded() {
+  local limit=$1 status=0
+  shift
+  timeout --kill-after=20 "$limit" "$@" &
+  running_pid=$!
+  wait "$running_pid" || status=$?
+  running_pid=""
+  [ "$status" -ne 124 ] || say "no end after $limit s: $*" >&2
+  return "$status"
+}
+
+# Processes whose program, folder or arguments lie in the work folder (this shell's own children aside).
+pids_of_work() {
+  local entry pid
+  for entry in /proc/[0-9]*; do
+    pid=${entry#/proc/}
+    [ "$pid" != "$$" ] && [ "$pid" != "$BASHPID" ] && [ "$pid" != "$screen_pid" ] || continue
+    if [[ "$(readlink "$entry/exe" 2>/dev/null)" == "$work"/* || "$(readlink "$entry/cwd" 2>/dev/null)" == "$work"/* ]] \
+      || tr '\0' '\n' <"$entry/cmdline" 2>/dev/null | grep -qF -- "$work/"; then
+      echo "$pid"
+    fi
+  done 2>/dev/null
+  return 0
+}
+
+processes_of_work() {
+  local pid
+  for pid in $(pids_of_work); do
+    printf '%s %s\n' "$pid" "$(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | cut -c1-160)"
+  done
+}
+
+install_packages() {
+  command -v apt-get >/dev/null || { say "no apt-get here: taking what there is"; return 0; }
+  local name sudo missing=()
+  for name in "$@"; do
+    dpkg-query -W -f '${Status}' "$name" 2>/dev/null | grep -q 'install ok installed' || missing+=("$name")
+  done
+  [ "${#missing[@]}" -gt 0 ] || { say "all there"; return 0; }
+  say "installing: ${missing[*]}"
+  sudo=$([ "$(id -u)" -eq 0 ] || command -v sudo || true)
+  bounded 300 $sudo apt-get update -qq
+  bounded 900 $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >"$work/apt.log" 2>&1 \
+    || { tail -n 20 "$work/apt.log"; fail "packages could not be installed"; }
+}
+
+# Node's C headers, which the native part of npm's aws-lambda-ric is compiled with.
+headers_of_node() {
+  command -v node >/dev/null || return 1
+  [ -e "$(node -p 'path.resolve(process.execPath, "../../include/node/node.h")')" ]
+}
+
+version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])'; }
+
+# All Pythons of 3.11 to 3.13 that have venv, the default python3 first.
+find_pythons() {
+  pythons=() versions=()
+  local candidate version real
+  local candidates=(python3 python3.11 python3.12 python3.13)
+  for candidate in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[123].*/bin/python3; do candidates+=("$candidate"); done
+  for candidate in "${candidates[@]}"; do
+    # A version manager's stand-in may be there and refuse; its folder must also hold that `python3`.
+    real=$("$candidate" -c 'import sys, ensurepip, venv; print(sys.base_prefix + "/bin/python3")' 2>/dev/null) || continue
+    [ -x "$real" ] || continue
+    version=$(version_of "$real")
+    case "$version" in 3.11 | 3.12 | 3.13) ;; *) continue ;; esac
+    case " ${versions[*]-} " in *" $version "*) continue ;; esac
+    pythons+=("$real") versions+=("$version")
+  done
+  [ "${#pythons[@]}" -gt 0 ] || fail "there is no Python 3.11, 3.12 or 3.13 with venv and pip on this machine"
+}
+
+# The line after `<!-- command: NAME -->` and the opening of its code block in README.md.
+readme_command() {
+  local line
+  line=$(awk -v mark="<!-- command: $1 -->" '$0 == mark {found = 1; next} found && /^```/ {inside = 1; next} inside {print; exit}' "$root/README.md")
+  [ -n "$line" ] || fail "README.md has no command named $1"
+  printf '%s\n' "$line"
+}
+
+start_screen() {
+  local number
+  mkfifo "$work/display"
+  Xvfb -displayfd 3 -screen 0 1600x1000x24 -nolisten tcp 3<>"$work/display" >"$work/xvfb.log" 2>&1 &
+  screen_pid=$!
+  read -r -t 30 number <>"$work/display" || { cat "$work/xvfb.log"; fail "Xvfb did not start"; }
+  export DISPLAY=":$number"
+  say "virtual screen $DISPLAY"
+}
+
+# Runs a command in a folder that ends by opening the window; waits for the window, closes Stoker with
+# SIGTERM and wants exit 0 and nothing left.
+open_and_close() {
+  local folder=$1 limit=$2 log="$work/open.log" command window="" pid left
+  shift 2
+  ( cd "$folder" && exec timeout --kill-after=20 "$limit" "$@" ) >"$log" 2>&1 &
+  command=$!
+  running_pid=$command
+  until window=$(xdotool search --onlyvisible --name '^Stoker' 2>/dev/null | head -n 1) && [ -n "$window" ]; do
+    kill -0 "$command" 2>/dev/null || { tail -n 40 "$log"; fail "it ended before a window opened: $*"; }
+    sleep 0.2
+  done
+  pid=$(xdotool getwindowpid "$window")
+  say "window \"$(xdotool getwindowname "$window")\" of process $pid ($(readlink "/proc/$pid/exe"))"
+  kill -TERM "$pid"
+  wait "$command" || { local status=$?; tail -n 40 "$log"; fail "it did not end well after SIGTERM: exit $status"; }
+  running_pid=""
+  left=$(processes_of_work)
+  [ -z "$left" ] || fail "processes were left behind:"$'\n'"$left"
+  [ ! -s "$log" ] || sed 's/^/  /' "$log" | tail -n 8
+}
