@@ -1,0 +1,115 @@
+"""The environment of a local process: Lambda's own variables and the function's, nothing of the user's.
+
+Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.functions import LambdaFunction
+
+__all__ = ["DEFAULT_REGION", "SearchPaths", "lambda_environment", "log_stream_name"]
+
+DEFAULT_REGION = "us-east-1"
+_SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
+# shaped as AWS's are, so that clients take them, and refused by every real endpoint
+_CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "ASIASTOKERLOCALDUMMY",
+    "AWS_SECRET_ACCESS_KEY": "stoker/local/dummy/secret/access/key0000",
+    "AWS_SESSION_TOKEN": "stoker-local-dummy-session-token",
+}
+_RESERVED = frozenset(
+    {
+        "_HANDLER",
+        "_X_AMZN_TRACE_ID",
+        "AWS_DEFAULT_REGION",
+        "AWS_REGION",
+        "AWS_EXECUTION_ENV",
+        "AWS_LAMBDA_FUNCTION_NAME",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        "AWS_LAMBDA_FUNCTION_VERSION",
+        "AWS_LAMBDA_INITIALIZATION_TYPE",
+        "AWS_LAMBDA_LOG_GROUP_NAME",
+        "AWS_LAMBDA_LOG_STREAM_NAME",
+        "AWS_LAMBDA_RUNTIME_API",
+        "LAMBDA_TASK_ROOT",
+        "LAMBDA_RUNTIME_DIR",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPaths:
+    """Where a runtime looks, first entry first."""
+
+    programs: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    python: tuple[str, ...] = ()
+    node: tuple[str, ...] = ()
+
+
+def log_stream_name(token: str) -> str:
+    """Lambda's name for the log stream of one execution environment; `token` is 32 hex digits."""
+    return f"{time.strftime('%Y/%m/%d', time.gmtime())}/[$LATEST]{token}"
+
+
+def lambda_environment(
+    function: LambdaFunction,
+    *,
+    runtime_api: str,
+    token: str,
+    task_root: Path,
+    runtime_directory: Path,
+    tmp: Path,
+    paths: SearchPaths,
+    credentials: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """All that the process of one instance finds in its environment.
+
+    The function's own variables replace those that Lambda lets it replace (PATH, LANG, TZ and the
+    search paths among them), never the reserved ones. `credentials` replace the dummy ones.
+    """
+    runtime = function.runtime or "provided"
+    environment = {
+        "LANG": "en_US.UTF-8",
+        "TZ": ":UTC",
+        "PATH": _join((*paths.programs[:1], *_SYSTEM_PATH, *paths.programs[1:])),
+        "LD_LIBRARY_PATH": _join(paths.libraries),
+        "TMPDIR": str(tmp),
+        "HOME": str(tmp),
+        **_CREDENTIALS,
+        **(credentials or {}),
+    }
+    if paths.python:
+        environment["PYTHONPATH"] = _join(paths.python)
+    if paths.node:
+        environment["NODE_PATH"] = _join(paths.node)
+    environment.update((k, v) for k, v in function.environment.items() if k not in _RESERVED)
+    region = environment.get("AWS_REGION", DEFAULT_REGION)
+    environment |= {
+        "_HANDLER": function.handler or "",
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": environment.get("AWS_DEFAULT_REGION", region),
+        "AWS_LAMBDA_FUNCTION_NAME": function.function_name,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_size),
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.function_name}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": log_stream_name(token),
+        "AWS_LAMBDA_RUNTIME_API": runtime_api,
+        "LAMBDA_TASK_ROOT": str(task_root),
+        "LAMBDA_RUNTIME_DIR": str(runtime_directory),
+    }
+    # an OS-only runtime has no execution environment's name
+    if not runtime.startswith("provided"):
+        environment["AWS_EXECUTION_ENV"] = f"AWS_Lambda_{runtime}"
+    return environment
+
+
+def _join(parts: Iterable[str]) -> str:
+    return os.pathsep.join(dict.fromkeys(part for part in parts if part))
