@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol
 
-__all__ = ["ChunkSource", "InvocationResult", "InvokeComplete", "StreamingInvocation"]
+__all__ = ["InvocationResult", "InvokeComplete", "StreamingInvocation", "Underway"]
 
 
 @dataclass(frozen=True, slots=True)
 class InvocationResult:
     """What came of one invocation.
 
-    `function_error` is None, or "Unhandled" when the function (not Stoker) failed; then `payload`
-    (buffered) or `error_payload` (always) is Lambda's error JSON. `payload` holds the whole reply of
-    `invoke`; for a stream it is empty, since the caller took the chunks.
-    Durations are in milliseconds, sizes in bytes, memory in MB.
+    `function_error` is None, or "Unhandled" when the function (not Stoker) failed; `error_payload`
+    is then Lambda's error JSON. `payload` holds the whole reply of `invoke`; for a stream it is
+    empty, since the caller took the chunks. `cancelled` is set where the caller ended it.
+    Durations are in milliseconds, sizes in bytes, memory in MB. `phases` are the parts of the cold
+    start that this invocation waited for.
     """
 
     request_id: str
@@ -58,46 +59,128 @@ class InvokeComplete:
     log_result: str
 
 
-class ChunkSource(Protocol):
-    """Where a stream's chunks come from, and who is told when it is over."""
+class Underway(Protocol):
+    """The runtime's end of an invocation (`core.flight`)."""
 
-    async def next_chunk(self) -> bytes | None: ...
+    request_id: str
+    cold: bool
 
-    async def aclose(self) -> None: ...
+    @property
+    def function_name(self) -> str:
+        """The function's name."""
+        ...
+
+    @property
+    def instance_id(self) -> str | None:
+        """Who serves it."""
+        ...
+
+    @property
+    def content_type(self) -> str:
+        """Of the response."""
+        ...
+
+    @property
+    def result(self) -> InvocationResult | None:
+        """Set at the end."""
+        ...
+
+    async def next_chunk(self) -> bytes | None:
+        """The next chunk, or None at the end."""
+        ...
+
+    async def cancel(self) -> InvocationResult:
+        """End it now."""
+        ...
+
+    async def discard(self) -> InvocationResult:
+        """Read to the end and keep nothing."""
+        ...
+
+    def abandon(self) -> None:
+        """Nobody holds it any more; may be called in any thread."""
+        ...
 
 
 class StreamingInvocation:
-    """(contract sketch) The caller's end of a response that streams."""
+    """The caller's end of a response that streams.
 
-    request_id: str
-    function_name: str
-    instance_id: str | None
-    cold_start: bool
-    content_type: str
-    result: InvocationResult | None
-    complete: InvokeComplete | None
+    It holds its instance's slot until it is drained, cancelled or closed. One that is broken out of
+    or garbage-collected before its end is cancelled too.
+    """
+
+    __slots__ = ("__weakref__", "_underway")
+
+    def __init__(self, underway: Underway) -> None:
+        self._underway = underway
+
+    @property
+    def request_id(self) -> str:
+        """The id by which function, log and history know it."""
+        return self._underway.request_id
+
+    @property
+    def function_name(self) -> str:
+        """The function's name."""
+        return self._underway.function_name
+
+    @property
+    def instance_id(self) -> str | None:
+        """Who serves it; None when no instance came up."""
+        return self._underway.instance_id
+
+    @property
+    def cold_start(self) -> bool:
+        """Whether it waited for its instance to start."""
+        return self._underway.cold
+
+    @property
+    def content_type(self) -> str:
+        """The content type that the function gave its response."""
+        return self._underway.content_type
+
+    @property
+    def result(self) -> InvocationResult | None:
+        """Set once the stream has ended."""
+        return self._underway.result
+
+    @property
+    def complete(self) -> InvokeComplete | None:
+        """The terminal event; set once the stream has ended."""
+        result = self.result
+        if result is None:
+            return None
+        details = (result.error_payload or b"").decode("utf-8", "replace") or None
+        return InvokeComplete(result.function_error, details, result.log_tail)
 
     async def next_chunk(self) -> bytes | None:
         """The next chunk as the function wrote it, or None at the end, after which `result` is set.
 
-        Raises InvocationFailedError only for Stoker's own failures.
+        Cancelling the call cancels the invocation.
+        Raises InvocationFailedError, only for Stoker's own failures.
         """
-        raise NotImplementedError
+        return await self._underway.next_chunk()
 
     async def cancel(self) -> InvocationResult:
-        """Stop the function: its instance is terminated. Returns the result with `cancelled`."""
-        raise NotImplementedError
+        """Stop the function: its instance is terminated. The result says `cancelled`."""
+        return await self._underway.cancel()
 
     async def discard(self) -> InvocationResult:
         """Let the function finish and drop the rest; the slot frees at its end or deadline."""
-        raise NotImplementedError
+        return await self._underway.discard()
 
     async def aclose(self) -> None:
-        """Cancel unless it is over. Idempotent."""
-        raise NotImplementedError
+        """Cancel it, unless it is over. Idempotent."""
+        if self._underway.result is None:
+            await self._underway.cancel()
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        raise NotImplementedError
+    async def __aiter__(self) -> AsyncGenerator[bytes, None]:
+        # a generator, so that a `break` closes it
+        try:
+            while (chunk := await self._underway.next_chunk()) is not None:
+                yield chunk
+        finally:
+            await self.aclose()
 
     async def __aenter__(self) -> StreamingInvocation:
         return self
@@ -109,3 +192,7 @@ class StreamingInvocation:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+    def __del__(self) -> None:
+        if self._underway.result is None:
+            self._underway.abandon()

@@ -1,100 +1,666 @@
-"""(contract sketch: being written; the signatures are final) The facade over functions and the pool."""
+"""The facade over functions, pool, backends and journal: what gui, endpoint and tests call."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from contextlib import AbstractAsyncContextManager
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import platformdirs
+
+from core.archives import Archive, ArchiveStore, check_unzipped_size, deploy_id
 from core.backends.base import BackendHealth, LambdaBackend, StaleCandidate
-from core.events import EventBus
+from core.emulator.runtime_api import InvokeOutcome
+from core.errors import (
+    FunctionNotFoundError,
+    InitFailedError,
+    LambdaRuntimeError,
+    NoCodeZipError,
+    RequestTooLargeError,
+    RuntimeClosedError,
+    TooManyRequestsError,
+    UnsupportedRuntimeError,
+)
+from core.events import (
+    BackendChanged,
+    EventBus,
+    FunctionAdded,
+    FunctionChanged,
+    FunctionRemoved,
+    InvocationEnded,
+    InvocationStarted,
+    Trouble,
+)
+from core.flight import Canned, Ending, Flight
 from core.functions import LambdaFunction
-from core.instances import InstanceSnapshot, MemoryUsage
+from core.http_client import EndpointError, InvokeClient
+from core.instances import Instance, InstanceSnapshot, InstanceState, MemoryUsage
 from core.invocation import InvocationResult, StreamingInvocation
 from core.journal import InvocationRecord, Journal, SavedEvent
-from core.settings import Settings
+from core.launcher import Deploy, Launcher
+from core.local_emulators import LocalEmulators
+from core.logbook import LogBook
+from core.owners import HomeLock, Owner
+from core.pool import PoolFunction, PoolLimits, WarmPool
+from core.scribe import Scribe
+from core.settings import Settings, load_settings
 
-__all__ = ["LambdaRuntime"]
+__all__ = ["MAX_REQUEST", "LambdaRuntime"]
+
+MAX_REQUEST = 6 * 1024 * 1024
+"""Bytes of an event that Lambda takes.
+
+Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+"""
 
 
 class LambdaRuntime:
-    """What gui, endpoint and tests call."""
+    """One open home: its functions, its pool and its history. Made by `open`."""
 
-    home: Path
-    owner_id: str
-    events: EventBus
-    settings: Settings
-    journal: Journal
+    def __init__(
+        self,
+        *,
+        home: Path,
+        settings: Settings,
+        owner_id: str,
+        journal: Journal,
+        archives: ArchiveStore,
+        backends: Sequence[LambdaBackend],
+        client: InvokeClient,
+        events: EventBus,
+    ) -> None:
+        self.home = home
+        self.settings = settings
+        self.owner_id = owner_id
+        self.journal = journal
+        self.events = events
+        self._archives = archives
+        self._client = client
+        self._backends = {backend.name: backend for backend in backends}
+        self._deploys: dict[str, Deploy] = {}
+        self._logs = LogBook()
+        self._flights: dict[str, Flight] = {}
+        self._changing = asyncio.Lock()
+        self._launcher = Launcher(
+            backends=self._backends,
+            deploys=self._deploys,
+            journal=journal,
+            logs=self._logs,
+            publish=events.publish,
+            owner_id=owner_id,
+            init_timeout=settings.init_timeout,
+        )
+        self._pool = WarmPool(
+            PoolLimits(
+                instances=settings.instance_budget,
+                memory_mb=settings.memory_budget_mb,
+                starts=settings.start_limit,
+                queue=settings.queue_limit,
+            ),
+            events.publish,
+            self._launcher.carry_out,
+        )
+        self._launcher.attach(self._pool)
+        self._scribe = Scribe(journal, events, settings)
+        self._accepting = True
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._closing: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
 
     @classmethod
-    def open(
+    @asynccontextmanager
+    async def open(
         cls,
         home: Path | str | None = None,
         *,
         backends: Sequence[LambdaBackend] | None = None,
         settings: Settings | None = None,
-        **overrides: object,
-    ) -> AbstractAsyncContextManager[LambdaRuntime]:
-        """Open a home: lock, journal, settings, backends. `overrides` are fields of Settings.
+        **overrides: Any,
+    ) -> AsyncIterator[LambdaRuntime]:
+        """Open a home, and close everything again at the end.
 
+        `home` defaults to the user's data directory. `backends` replaces the built-in ones, of which
+        the first is the default. `overrides` are fields of `Settings`.
         Raises HomeInUseError, JournalTooNewError, InvalidSettingError.
         """
-        raise NotImplementedError
+        path = Path(home).expanduser() if home is not None else platformdirs.user_data_path("stoker")
+        path = path.absolute()
+        events = EventBus()
+        async with AsyncExitStack() as stack:
+            lock = HomeLock(path)
+            lock.acquire()
+            stack.callback(lock.release)
+            settings = (settings or load_settings(path / "settings.json")).with_overrides(**overrides)
+            owner = Owner.acquire()
+            stack.callback(owner.release)
+
+            def trouble(message: str) -> None:
+                events.publish(Trouble(about="journal", message=message))
+
+            journal = await Journal.open(
+                path / "journal.sqlite",
+                history_limit=settings.history_limit,
+                history_days=settings.history_days,
+                on_trouble=trouble,
+            )
+            stack.push_async_callback(journal.close)
+            await journal.put_owner(owner.id)
+            executor = ThreadPoolExecutor(2, thread_name_prefix="stoker-archives")
+            stack.callback(executor.shutdown)
+            local = LocalEmulators()
+            client = InvokeClient(local)
+            stack.push_async_callback(client.aclose)
+            if backends is None:
+                from core.backends.process import ProcessBackend
+
+                backends = [ProcessBackend(path, owner.id, local=local)]
+            for backend in backends:
+                stack.push_async_callback(backend.aclose)
+                await backend.start()
+            runtime = cls(
+                home=path,
+                settings=settings,
+                owner_id=owner.id,
+                journal=journal,
+                archives=ArchiveStore(path / "archives", executor),
+                backends=backends,
+                client=client,
+                events=events,
+            )
+            await runtime._restore()
+            try:
+                yield runtime
+            finally:
+                await runtime.close()
+                await journal.end_owner(owner.id)
 
     # --- functions
-    def functions(self) -> list[LambdaFunction]: ...
-    def function(self, name: str) -> LambdaFunction: ...
+
+    def functions(self) -> list[LambdaFunction]:
+        """All functions, by name."""
+        return [self._deploys[name].function for name in sorted(self._deploys)]
+
+    def function(self, name: str) -> LambdaFunction:
+        """Raises FunctionNotFoundError."""
+        return self._deploy(name).function
+
     async def add_function(self, function: LambdaFunction) -> LambdaFunction:
-        """Add a function, or replace the one of that name (a deploy change: idle instances go, busy ones drain)."""
+        """Add a function, or replace the one of that name.
+
+        Replacing is a deploy change where code or launch configuration differ: idle instances of the
+        old deploy go at once, busy ones drain.
+        Raises ZipExtractionFailedError, NoCodeZipError, InvalidFunctionError.
+        """
+        async with self._changing:
+            deploy = await self._store(function)
+            await self._write_down(deploy)
+            self._take_in(deploy)
+        return function
+
     async def refresh_code(self, name: str) -> bool:
-        """Read the function's code again from where it came; True if it had changed."""
+        """Read the function's code and layers again from where they came; True if they had changed.
+
+        Raises FunctionNotFoundError, and what `add_function` raises.
+        """
+        async with self._changing:
+            before = self._deploy(name)
+            deploy = await self._store(before.function)
+            if deploy.deploy_id == before.deploy_id:
+                return False
+            await self._write_down(deploy)
+            self._take_in(deploy)
+            return True
+
     async def remove_function(self, name: str) -> None:
-        """Forget it; its instances go (busy ones drain)."""
+        """Forget it. Its instances go; busy ones finish first. Raises FunctionNotFoundError."""
+        async with self._changing:
+            self._deploy(name)
+            await self.journal.remove_function(name)
+            del self._deploys[name]
+            self._pool.forget(name)
+            self.events.publish(FunctionRemoved(function_name=name))
+
+    def unsupported(self, name: str) -> str | None:
+        """Why the function's backend cannot run it, or None where it can."""
+        function = self.function(name)
+        backend = self._backends.get(self._backend_of(function))
+        return backend.unsupported(function) if backend else f"there is no backend {self._backend_of(function)}"
+
+    async def collect_archives(self) -> int:
+        """Remove archives that no function uses; returns the bytes that were freed."""
+        async with self._changing:
+            used = {a.digest for d in self._deploys.values() for a in (d.code, *d.layers) if a is not None}
+            return await self._archives.collect(used)
 
     # --- invocations
+
     async def invoke(
-        self, name: str, payload: bytes = b"{}", *, request_id: str | None = None,
-        client_context: str | None = None, source: str = "api",
-    ) -> InvocationResult: ...
+        self,
+        name: str,
+        payload: bytes | str = b"{}",
+        *,
+        request_id: str | None = None,
+        client_context: str | None = None,
+        source: str = "api",
+    ) -> InvocationResult:
+        """Invoke and gather the whole reply into `payload`.
+
+        Raises what `invoke_streaming` raises.
+        """
+        invocation = await self.invoke_streaming(
+            name, payload, request_id=request_id, client_context=client_context, source=source
+        )
+        async with invocation:
+            body = bytearray()
+            while (chunk := await invocation.next_chunk()) is not None:
+                body += chunk
+        result = invocation.result
+        assert result is not None, "a stream that ended has a result"
+        return replace(result, payload=bytes(body) or result.error_payload or b"")
+
     async def invoke_streaming(
-        self, name: str, payload: bytes = b"{}", *, request_id: str | None = None,
-        client_context: str | None = None, source: str = "api",
+        self,
+        name: str,
+        payload: bytes | str = b"{}",
+        *,
+        request_id: str | None = None,
+        client_context: str | None = None,
+        source: str = "api",
     ) -> StreamingInvocation:
-        """Returns when the head of the reply is there. Cancelling the awaiting task leaves the queue, or ends the instance."""
+        """Invoke, and return when the head of the reply is there.
+
+        Waits for an instance in the function's queue. Cancelling the call leaves the queue, or ends
+        the instance that already serves it.
+        Raises FunctionNotFoundError, RequestTooLargeError, TooManyRequestsError, RuntimeClosedError,
+        ContainerStartFailedError, InvocationFailedError.
+        """
+        function = self.function(name)
+        body = payload.encode() if isinstance(payload, str) else payload
+        if not self._accepting:
+            raise RuntimeClosedError("Stoker is closing and takes no more invocations")
+        if len(body) > MAX_REQUEST:
+            raise RequestTooLargeError(name, len(body), MAX_REQUEST)
+        flight = Flight(
+            request_id or str(uuid.uuid4()),
+            function,
+            payload=body,
+            source=source,
+            ended=self._ended,
+            overdue=self._overdue,
+            keep=self.settings.record_limit if self._records(function) else 0,
+        )
+        if flight.request_id in self._flights:
+            raise ValueError(f"request id {flight.request_id} is in use")
+        self._flights[flight.request_id] = flight
+        self._idle.clear()
+        try:
+            instance = await self._acquire(flight)
+            if instance is not None:
+                await self._hand_over(flight, instance, client_context)
+        except asyncio.CancelledError:
+            await flight.cancel()
+            raise
+        except BaseException as error:
+            flight.refuse(error, str(error))
+            raise
+        return StreamingInvocation(flight)
+
     def waiting(self, name: str | None = None) -> int:
         """How many invocations wait, of one function or of all."""
+        return self._pool.waiting(name)
+
     def running(self) -> int:
-        """How many invocations are under way or waiting."""
+        """How many invocations are under way, those that wait included."""
+        return len(self._flights)
 
     # --- the pool
-    async def launch(self, name: str, count: int = 1) -> list[InstanceSnapshot]: ...
+
+    async def launch(self, name: str, count: int = 1) -> list[InstanceSnapshot]:
+        """Pre-warm `count` instances; returns them once all are up.
+
+        Raises the first failure (ContainerStartFailedError, TooManyRequestsError, ...) when all have
+        ended; those that came up stay.
+        """
+        self._deploy(name)
+        wishes = self._pool.wish(name, count)
+        await asyncio.wait(wishes)
+        return [wish.result().snapshot() for wish in wishes]
+
     async def terminate(self, instance_id: str, force: bool = False) -> None:
-        """Graceful: a busy instance finishes first (drains). `force` kills."""
-    async def evict(self, name: str, force: bool = False) -> int: ...
-    async def reap_idle(self, ttl: float | None = None, name: str | None = None) -> list[InstanceSnapshot]:
-        """Terminate instances idle for at least `ttl` seconds (None: each one's own); returns what went."""
+        """End an instance. A busy one finishes its invocation first (it drains), unless `force`.
+
+        Returns when it has gone, or at once for one that drains. Raises InstanceNotFoundError.
+        """
+        reason = "killed by hand" if force else "terminated by hand"
+        instance = self._pool.terminate(instance_id, force=force, reason=reason)
+        if instance.state is not InstanceState.DRAINING:
+            await asyncio.shield(self._pool.wait_gone(instance))
+
+    async def evict(self, name: str, force: bool = False) -> int:
+        """End all instances of a function; busy ones drain unless `force`. Returns how many."""
+        self._deploy(name)
+        return await self._end_all([i for i in self._pool if i.function_name == name], force, "evicted by hand")
+
+    async def stop_all(self, force: bool = False) -> int:
+        """End every instance; busy ones drain unless `force`. Returns how many."""
+        return await self._end_all(list(self._pool), force, "all stopped by hand")
+
     def idle_candidates(self, ttl: float | None = None, name: str | None = None) -> list[InstanceSnapshot]:
         """What `reap_idle` would take."""
-    async def reap_stale(self, dry_run: bool = False, only: Collection[str] | None = None) -> list[StaleCandidate]: ...
-    async def prepull(self, name: str) -> None: ...
-    async def stop_all(self, force: bool = False) -> int:
-        """Terminate every instance; busy ones drain unless `force`. Waits until they are gone."""
-    def pin(self, instance_id: str, pinned: bool = True) -> None: ...
-    def instances(self, name: str | None = None) -> list[InstanceSnapshot]: ...
-    def instance(self, instance_id: str) -> InstanceSnapshot: ...
+        return [instance.snapshot() for instance in self._pool.idle_candidates(ttl, name)]
+
+    async def reap_idle(self, ttl: float | None = None, name: str | None = None) -> list[InstanceSnapshot]:
+        """End instances that were idle for at least `ttl` seconds (None: each one's own).
+
+        Pinned ones and each function's minimum warm stay. Returns those that went, once they have.
+        """
+        reaped = self._pool.reap_idle(ttl, name)
+        await self._all_gone(reaped)
+        return [instance.snapshot() for instance in reaped]
+
+    async def reap_stale(self, dry_run: bool = False, only: Collection[str] | None = None) -> list[StaleCandidate]:
+        """Find what earlier Stokers left behind, with the reason why each would go or stay.
+
+        Unless `dry_run`, what belongs to owners known to be dead is removed, or exactly the
+        candidates whose ids are in `only` (never a living owner's).
+        """
+        found = await asyncio.gather(
+            *(backend.reap_stale(dry_run=dry_run, only=only) for backend in self._backends.values())
+        )
+        return [candidate for candidates in found for candidate in candidates]
+
+    async def prepull(self, name: str) -> None:
+        """Fetch an image function's image ahead of its first launch."""
+        function = self.function(name)
+        if function.image_uri is not None:
+            await self._backend(function).prepull_image(function.image_uri)
+
+    def pin(self, instance_id: str, pinned: bool = True) -> None:
+        """Exempt an instance from idle reaping. Raises InstanceNotFoundError."""
+        self._pool.pin(instance_id, pinned)
+
+    def instances(self, name: str | None = None) -> list[InstanceSnapshot]:
+        """All instances, or a function's, oldest first."""
+        return self._pool.instances(name)
+
+    def instance(self, instance_id: str) -> InstanceSnapshot:
+        """Raises InstanceNotFoundError."""
+        return self._pool.instance(instance_id).snapshot()
+
     def log_lines(self, instance_id: str) -> list[str]:
-        """The last lines of an instance (kept for a while after it has gone)."""
-    def memory(self, instance_id: str) -> MemoryUsage | None: ...
-    def backends(self) -> dict[str, BackendHealth]: ...
-    def default_backend(self) -> str: ...
+        """The last lines of an instance, kept for a while after it has gone."""
+        return self._logs.lines(instance_id)
+
+    def memory(self, instance_id: str) -> MemoryUsage | None:
+        """Memory of an instance now; None where it cannot be told. Raises InstanceNotFoundError."""
+        instance = self._pool.instance(instance_id)
+        if instance.warm is None:
+            return None
+        return self._backends[instance.backend].usage(instance.warm.handle)
+
+    def backends(self) -> dict[str, BackendHealth]:
+        """Each backend's health, as last known."""
+        return {name: backend.health() for name, backend in self._backends.items()}
+
+    def default_backend(self) -> str:
+        """The backend of functions that name none."""
+        default = self.settings.default_backend
+        return default if default in self._backends else next(iter(self._backends))
 
     # --- history and saved events
-    async def history(self, name: str | None = None, limit: int = 200) -> list[InvocationRecord]: ...
-    async def saved_events(self, name: str) -> list[SavedEvent]: ...
-    async def save_event(self, name: str, title: str, payload: str) -> None: ...
-    async def delete_event(self, name: str, title: str) -> None: ...
 
-    # --- closing, in stages; leaving the context manager calls close(drain=False)
+    async def history(self, name: str | None = None, limit: int = 200) -> list[InvocationRecord]:
+        """The last invocations, newest first."""
+        return await self.journal.invocations(name, limit)
+
+    async def saved_events(self, name: str) -> list[SavedEvent]:
+        """A function's saved payloads."""
+        return await self.journal.saved_events(name)
+
+    async def save_event(self, name: str, title: str, payload: str) -> None:
+        """Keep a payload under a title, replacing the one of that title."""
+        await self.journal.save_event(name, title, payload)
+
+    async def delete_event(self, name: str, title: str) -> None:
+        """Forget a saved payload."""
+        await self.journal.delete_event(name, title)
+
+    # --- closing
+
     async def close(self, *, drain: bool = False) -> None:
-        """Take no more work; drain or cancel what runs; terminate all; flush. Safe to call twice; a second
-        call with drain=False while a drain is going on forces it."""
+        """Take no more work; drain or cancel what runs; end every instance.
+
+        Safe to call again: a call with `drain` False while another drains makes it hurry.
+        """
+        self._accepting = False
+        if not drain:
+            self._hurry.set()
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._close(), name="close")
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        hurry = asyncio.ensure_future(self._hurry.wait())
+        idle = asyncio.ensure_future(self._idle.wait())
+        await asyncio.wait({hurry, idle}, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        idle.cancel()
+        self._pool.close()
+        for flight in tuple(self._flights.values()):
+            if flight.instance is not None:
+                await flight.cancel()
+        await self._end_all(list(self._pool), force=False, reason="Stoker closes", busy_too=True)
+        await self._launcher.settled()
+        self._scribe.close()
+        await self.journal.flush()
+
+    # --- one invocation
+
+    async def _acquire(self, flight: Flight) -> Instance | None:
+        """Wait in the queue for an instance. None where init failed: the flight has its reply then."""
+        name, timeout = flight.function_name, self.settings.queue_timeout
+        waiter = self._pool.enqueue(name, flight.request_id)
+        try:
+            if not waiter.ready.done():
+                async with asyncio.timeout(timeout):
+                    await asyncio.shield(waiter.ready)
+            instance = waiter.ready.result()
+        except TimeoutError:
+            self._pool.withdraw(waiter)
+            raise TooManyRequestsError(name, f"no instance was free for {timeout:g} s", timeout) from None
+        except asyncio.CancelledError:
+            self._pool.withdraw(waiter)
+            raise
+        except InitFailedError as error:
+            flight.answered(_init_failure(error, flight))
+            flight.cold = True
+            return None
+        flight.handed_to(instance, waiter.cold)
+        self.events.publish(
+            InvocationStarted(
+                request_id=flight.request_id,
+                function_name=name,
+                instance_id=instance.id,
+                cold_start=waiter.cold,
+                waited=(flight.handed or flight.asked) - flight.asked,
+                source=flight.source,
+            )
+        )
+        return instance
+
+    async def _hand_over(self, flight: Flight, instance: Instance, client_context: str | None) -> None:
+        assert instance.warm is not None, "a busy instance was launched"
+        try:
+            reply = await self._client.invoke(
+                instance.warm.endpoint,
+                flight.request_id,
+                flight.payload,
+                client_context=client_context,
+                timeout=float(flight.function.timeout),
+            )
+        except EndpointError as error:
+            raise flight.fail(error.reason) from error
+        if flight.over:
+            await reply.aclose()
+        flight.answered(reply)
+
+    def _ended(self, flight: Flight, ending: Ending) -> None:
+        self._flights.pop(flight.request_id, None)
+        result = ending.result
+        if flight.instance is not None:
+            self._pool.release(
+                flight.instance,
+                reuse=ending.reuse,
+                reason=ending.reason,
+                duration_ms=result.duration_ms if result else None,
+                force=not ending.reuse,
+            )
+        self._scribe.invocation(flight, ending, self._records(flight.function))
+        self.events.publish(
+            InvocationEnded(
+                request_id=flight.request_id,
+                function_name=flight.function_name,
+                instance_id=flight.instance_id,
+                result=result,
+                error=ending.error,
+                source=flight.source,
+            )
+        )
+        if not self._flights:
+            self._idle.set()
+
+    def _overdue(self, flight: Flight) -> None:
+        """Past its deadline with a reader that does not read: the runtime goes, what arrived stays readable."""
+        instance = flight.instance
+        if instance is not None and not instance.state.final:
+            self._pool.terminate(instance.id, force=True, reason=f"past its timeout of {flight.function.timeout} s")
+
+    def _records(self, function: LambdaFunction) -> bool:
+        return self.settings.record_payloads and function.record_payloads
+
+    # --- functions and their deploys
+
+    def _deploy(self, name: str) -> Deploy:
+        try:
+            return self._deploys[name]
+        except KeyError:
+            raise FunctionNotFoundError(name) from None
+
+    def _backend_of(self, function: LambdaFunction) -> str:
+        return function.backend or self.default_backend()
+
+    def _backend(self, function: LambdaFunction) -> LambdaBackend:
+        name = self._backend_of(function)
+        backend = self._backends.get(name)
+        if backend is None:
+            raise UnsupportedRuntimeError(
+                function.runtime or "an image", name, "there is no backend of this name", tuple(self._backends)
+            )
+        return backend
+
+    async def _store(self, function: LambdaFunction) -> Deploy:
+        """Take the function's archives into the store."""
+        code: Archive | None = None
+        if function.package_type == "Zip":
+            if function.code is None:
+                raise NoCodeZipError(function.function_name, "it has no code: give a zip or a folder")
+            if not Path(function.code).exists():
+                raise NoCodeZipError(function.function_name, f"its code {function.code} does not exist")
+            code = await self._archives.add(function.code)
+        layers = [await self._archives.add(layer.content) for layer in function.layers]
+        check_unzipped_size(function, code, layers)
+        return Deploy(function, deploy_id(function, code, layers), code, layers)
+
+    async def _write_down(self, deploy: Deploy) -> None:
+        await self.journal.put_function(
+            deploy.function.function_name,
+            deploy.function.to_json(),
+            deploy.code.digest if deploy.code else None,
+            [layer.digest for layer in deploy.layers],
+        )
+
+    def _take_in(self, deploy: Deploy) -> None:
+        function, name = deploy.function, deploy.function.function_name
+        before = self._deploys.get(name)
+        self._deploys[name] = deploy
+        settings = self.settings
+        self._pool.configure(
+            PoolFunction(
+                name=name,
+                backend=self._backend_of(function),
+                deploy_id=deploy.deploy_id,
+                memory_mb=function.memory_size,
+                max_instances=function.max_instances or settings.max_instances,
+                idle_ttl=settings.idle_ttl if function.idle_ttl is None else function.idle_ttl,
+                min_warm=function.min_warm,
+            )
+        )
+        if before is None:
+            self.events.publish(FunctionAdded(function=function))
+        else:
+            changed = before.deploy_id != deploy.deploy_id
+            self.events.publish(FunctionChanged(function=function, deploy_changed=changed))
+
+    async def _restore(self) -> None:
+        """Functions as they were when the home was last open; archives that vanished are said at launch."""
+        for stored in await self.journal.functions():
+            try:
+                function = LambdaFunction.from_json(stored.definition)
+            except LambdaRuntimeError as error:
+                self.events.publish(Trouble(about=stored.name, message=f"{stored.name} could not be read: {error}"))
+                continue
+            missing: LambdaRuntimeError | None = None
+            code: Archive | None = None
+            layers: list[Archive] = []
+            try:
+                code = await self._archives.get(stored.code_digest) if stored.code_digest else None
+                layers = [await self._archives.get(digest) for digest in stored.layer_digests]
+            except (KeyError, LambdaRuntimeError) as error:
+                missing = NoCodeZipError(stored.name, f"its code is no longer in the store ({error}); add it again")
+            self._take_in(Deploy(function, deploy_id(function, code, layers), code, layers, missing))
+        for name, health in self.backends().items():
+            self.events.publish(BackendChanged(backend=name, online=health.online, detail=health.detail))
+
+    # --- ends
+
+    async def _end_all(self, instances: list[Instance], force: bool, reason: str, *, busy_too: bool = False) -> int:
+        ended = []
+        for instance in instances:
+            if instance.state.final:
+                continue
+            hard = force or (busy_too and instance.state in {InstanceState.BUSY, InstanceState.DRAINING})
+            self._pool.terminate(instance.id, force=hard, reason=reason)
+            ended.append(instance)
+        await self._all_gone([i for i in ended if i.state is not InstanceState.DRAINING])
+        return len(ended)
+
+    async def _all_gone(self, instances: Sequence[Instance]) -> None:
+        waits = [self._pool.wait_gone(instance) for instance in instances]
+        if waits:
+            await asyncio.wait(waits)
+
+
+def _init_failure(error: InitFailedError, flight: Flight) -> Canned:
+    """The reply to an invocation whose instance failed in its init, as Lambda words it."""
+    payload, message = error.payload, error.reason
+    if error.timed_out:
+        message = f"RequestId: {flight.request_id} Error: Task timed out after {flight.function.timeout:.2f} seconds"
+        payload = f'{{"errorType":"{error.error_type}","errorMessage":"{message}"}}'.encode()
+    outcome = InvokeOutcome(
+        function_error="Unhandled",
+        error_type=error.error_type,
+        error_message=message,
+        error_payload=payload,
+        duration_ms=0.0,
+        init_ms=None,
+        max_memory_mb=None,
+        log_tail="\n".join(error.log_tail),
+        reusable=False,
+    )
+    return Canned(payload, outcome)

@@ -1,0 +1,264 @@
+"""One invocation under way: its instance, its reply and its clock, until the result is made."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from core.errors import InvocationFailedError
+from core.http_client import EndpointError
+from core.invocation import InvocationResult
+
+if TYPE_CHECKING:
+    from core.emulator.runtime_api import InvokeOutcome
+    from core.functions import LambdaFunction
+    from core.http_client import Reply
+    from core.instances import Instance
+
+__all__ = ["Canned", "Ending", "Flight"]
+
+# Past its deadline the emulator has ended the invocation; a reader that does not read learns of it
+# late, but the runtime must not go on for as long.
+_DEADLINE_GRACE = 1.0
+
+
+class Canned:
+    """A reply that is there as a whole: what failed before any instance could answer."""
+
+    content_type = "application/json"
+    streaming = False
+
+    def __init__(self, payload: bytes, outcome: InvokeOutcome) -> None:
+        self._payload: bytes | None = payload
+        self._final = outcome
+        self.outcome: InvokeOutcome | None = None
+
+    async def next_chunk(self) -> bytes | None:
+        """The payload, once."""
+        payload, self._payload = self._payload, None
+        if payload is None:
+            self.outcome = self._final
+        return payload or None
+
+    async def aclose(self) -> None:
+        """Forget the payload."""
+        self._payload = None
+
+
+class Ending:
+    """How a flight ended, for the one who frees its instance and writes it down."""
+
+    __slots__ = ("error", "reason", "result", "reuse")
+
+    def __init__(self, result: InvocationResult | None, error: str | None, reuse: bool, reason: str) -> None:
+        self.result = result
+        self.error = error
+        self.reuse = reuse
+        self.reason = reason
+
+
+class Flight:
+    """One invocation from the moment it is asked for. Ends exactly once, by calling `ended`."""
+
+    def __init__(
+        self,
+        request_id: str,
+        function: LambdaFunction,
+        *,
+        payload: bytes,
+        source: str,
+        ended: Callable[[Flight, Ending], None],
+        overdue: Callable[[Flight], None],
+        keep: int,
+    ) -> None:
+        self.request_id = request_id
+        self.function = function
+        self.payload = payload
+        self.source = source
+        self.asked = time.monotonic()
+        self.asked_wall = time.time()
+        self.handed: float | None = None
+        self.cold = False
+        self.instance: Instance | None = None
+        self.reply: Reply | None = None
+        self.kept = bytearray()
+        self._ended = ended
+        self._overdue = overdue
+        self._keep = keep
+        self._received = 0
+        self._chunks = 0
+        self._first_byte: float | None = None
+        self._result: InvocationResult | None = None
+        self._over = False
+        self._guard: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def function_name(self) -> str:
+        """The function's name."""
+        return self.function.function_name
+
+    @property
+    def instance_id(self) -> str | None:
+        """Who serves it; None until an instance does."""
+        return self.instance.id if self.instance else None
+
+    @property
+    def content_type(self) -> str:
+        """Of the response."""
+        return self.reply.content_type if self.reply else "application/json"
+
+    @property
+    def result(self) -> InvocationResult | None:
+        """Set at the end, unless it ended in a failure."""
+        return self._result
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, with a result or a failure."""
+        return self._over
+
+    def handed_to(self, instance: Instance, cold: bool) -> None:
+        """An instance took it."""
+        self.instance, self.cold, self.handed = instance, cold, time.monotonic()
+
+    def answered(self, reply: Reply) -> None:
+        """The head of the reply is there."""
+        self.reply = reply
+        if reply.streaming and reply.outcome is None:
+            left = self.function.timeout - (time.monotonic() - (self.handed or self.asked))
+            self._guard = self._loop.call_later(max(0.0, left) + _DEADLINE_GRACE, self._overdue, self)
+
+    async def next_chunk(self) -> bytes | None:
+        """See `StreamingInvocation.next_chunk`."""
+        if self._over or self.reply is None:
+            return None
+        try:
+            chunk = await self.reply.next_chunk()
+        except asyncio.CancelledError:
+            await self.cancel()
+            raise
+        except EndpointError as error:
+            await self.reply.aclose()
+            raise self.fail(error.reason) from error
+        if chunk is not None:
+            if self._first_byte is None:
+                self._first_byte = time.monotonic()
+            self._chunks += 1
+            self._received += len(chunk)
+            if len(self.kept) < self._keep:
+                self.kept += chunk[: self._keep - len(self.kept)]
+            return chunk
+        outcome = self.reply.outcome
+        if outcome is not None:
+            self.finish(outcome)
+        elif not self._over:
+            raise self.fail("the reply ended without an outcome")
+        return None
+
+    async def cancel(self) -> InvocationResult:
+        """End it now: the instance is terminated. Returns the result, which may have been there already."""
+        if not self._over:
+            # the result first, so that a reader that is woken by the close finds it
+            self._finish(self._make(self.reply.outcome if self.reply else None, cancelled=True), False, "cancelled")
+            if self.reply is not None:
+                await self.reply.aclose()
+        return self._must_result()
+
+    async def discard(self) -> InvocationResult:
+        """Read to the end and keep nothing."""
+        while await self.next_chunk() is not None:
+            pass
+        return self._must_result()
+
+    def abandon(self) -> None:
+        """Nobody holds it any more (called from a finaliser, in any thread)."""
+        if not self._over and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._abandoned)
+
+    def _abandoned(self) -> None:
+        if self._over:
+            return
+        reply = self.reply
+        self._finish(self._make(reply.outcome if reply else None, cancelled=True), False, "abandoned by its caller")
+        if reply is not None:
+            closing = self._loop.create_task(_close(reply), name=f"close {self.request_id}")
+            _closings.add(closing)
+            closing.add_done_callback(_closings.discard)
+
+    def finish(self, outcome: InvokeOutcome) -> None:
+        """It has run its course."""
+        if not self._over:
+            reason = (
+                ""
+                if outcome.reusable
+                else f"{outcome.error_type or 'its runtime'}: {outcome.error_message or 'unusable'}"
+            )
+            self._finish(self._make(outcome), outcome.reusable, reason)
+
+    def fail(self, reason: str) -> InvocationFailedError:
+        """Stoker's own failure; returns the error for the caller to raise."""
+        error = InvocationFailedError(self.function_name, self.request_id, reason, self._received)
+        self.refuse(error, reason)
+        return error
+
+    def refuse(self, error: BaseException, reason: str) -> None:
+        """It ends in an exception that is not the function's."""
+        if not self._over:
+            self._over = True
+            self._settle(Ending(None, str(error) or type(error).__name__, False, reason))
+
+    def _finish(self, result: InvocationResult, reuse: bool, reason: str) -> None:
+        self._over = True
+        self._result = result
+        self._settle(Ending(result, None, reuse, reason))
+
+    def _settle(self, ending: Ending) -> None:
+        if self._guard is not None:
+            self._guard.cancel()
+            self._guard = None
+        self._ended(self, ending)
+
+    def _must_result(self) -> InvocationResult:
+        if self._result is None:
+            raise InvocationFailedError(self.function_name, self.request_id, "it had failed before", self._received)
+        return self._result
+
+    def _make(self, outcome: InvokeOutcome | None, *, cancelled: bool = False) -> InvocationResult:
+        now = time.monotonic()
+        handed = self.handed if self.handed is not None else now
+        instance = self.instance
+        phases = {p.name: p.seconds * 1000 for p in instance.phases if p.seconds is not None} if instance else {}
+        duration = outcome.duration_ms if outcome and outcome.duration_ms else (now - handed) * 1000
+        return InvocationResult(
+            request_id=self.request_id,
+            function_name=self.function_name,
+            function_error=outcome.function_error if outcome else None,
+            error_type=outcome.error_type if outcome else None,
+            error_message=outcome.error_message if outcome else None,
+            error_payload=outcome.error_payload if outcome else None,
+            content_type=self.content_type,
+            instance_id=self.instance_id,
+            cold_start=self.cold,
+            streamed=self.reply.streaming if self.reply else False,
+            cancelled=cancelled,
+            duration_ms=duration,
+            init_ms=outcome.init_ms if outcome else None,
+            queued_ms=(handed - self.asked) * 1000,
+            first_byte_ms=(self._first_byte - handed) * 1000 if self._first_byte is not None else None,
+            total_ms=(now - self.asked) * 1000,
+            max_memory_mb=outcome.max_memory_mb if outcome else None,
+            received=self._received,
+            chunks=self._chunks,
+            log_tail=outcome.log_tail if outcome else "",
+            phases=phases if self.cold else {},
+        )
+
+
+_closings: set[asyncio.Task[None]] = set()
+
+
+async def _close(reply: Reply) -> None:
+    await reply.aclose()
