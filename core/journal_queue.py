@@ -1,0 +1,127 @@
+"""What waits to be written to the journal, within bounds. No I/O and no clock: decisions only."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from core.journal_records import InvocationRecord
+from core.journal_store import Batch
+
+__all__ = ["PendingRows"]
+
+_BATCH_ROWS = 500
+_BATCH_BYTES = 4 * 1024 * 1024
+
+
+class PendingRows:
+    """Rows of a journal whose disk is slower than what happens.
+
+    Beyond the bounds the oldest events go first, then the oldest invocations; what says which
+    instances exist stays longest. What went is counted.
+    """
+
+    def __init__(self, max_rows: int = 20_000, max_bytes: int = 64 * 1024 * 1024) -> None:
+        self._max_rows = max_rows
+        self._max_bytes = max_bytes
+        self._instances: deque[tuple[str, str, str, str, str, float]] = deque()
+        self._endings: deque[tuple[float, str, int | None, str]] = deque()
+        self._invocations: deque[InvocationRecord] = deque()
+        self._events: deque[tuple[float, str, str]] = deque()
+        self._bytes = 0
+        self.dropped_events = 0
+        self.dropped_invocations = 0
+
+    def __len__(self) -> int:
+        return len(self._instances) + len(self._endings) + len(self._invocations) + len(self._events)
+
+    @property
+    def full_batch(self) -> bool:
+        """Whether it is not worth waiting for more rows."""
+        return len(self) >= _BATCH_ROWS or self._bytes >= _BATCH_BYTES
+
+    @property
+    def batches(self) -> int:
+        """At most how many batches it takes until all that is here now is written."""
+        return 2 * (len(self) // _BATCH_ROWS + self._bytes // _BATCH_BYTES + 1)
+
+    def add_instance(self, row: tuple[str, str, str, str, str, float]) -> None:
+        """An instance whose row could not be written when it should have been."""
+        self._instances.append(row)
+        self._trim()
+
+    def add_ending(self, row: tuple[float, str, int | None, str]) -> None:
+        """An instance's end."""
+        self._endings.append(row)
+        self._trim()
+
+    def add_invocation(self, record: InvocationRecord) -> None:
+        """An invocation that has ended."""
+        self._invocations.append(record)
+        self._bytes += _weight(record)
+        self._trim()
+
+    def add_event(self, row: tuple[float, str, str]) -> None:
+        """An event."""
+        self._events.append(row)
+        self._bytes += len(row[2])
+        self._trim()
+
+    def take(self) -> Batch:
+        """The oldest rows, as many as make one transaction; they are no longer here."""
+        batch = Batch()
+        taken = 0
+        while self._instances and batch.rows < _BATCH_ROWS:
+            batch.instances.append(self._instances.popleft())
+        while self._endings and not self._instances and batch.rows < _BATCH_ROWS:
+            batch.endings.append(self._endings.popleft())
+        # taken in turns, so that neither waits for the end of the other
+        while (self._invocations or self._events) and batch.rows < _BATCH_ROWS and taken < _BATCH_BYTES:
+            if self._invocations:
+                record = self._invocations.popleft()
+                batch.invocations.append(record)
+                taken += _weight(record)
+            for _ in range(min(10, len(self._events), _BATCH_ROWS - batch.rows)):
+                event = self._events.popleft()
+                batch.events.append(event)
+                taken += len(event[2])
+        self._bytes -= taken
+        return batch
+
+    def put_back(self, batch: Batch) -> None:
+        """A batch that could not be written waits again, ahead of all others."""
+        self._instances.extendleft(reversed(batch.instances))
+        self._endings.extendleft(reversed(batch.endings))
+        self._invocations.extendleft(reversed(batch.invocations))
+        self._events.extendleft(reversed(batch.events))
+        self._bytes += sum(map(_weight, batch.invocations)) + sum(len(event[2]) for event in batch.events)
+        self._trim()
+
+    def clear(self) -> None:
+        """Nothing waits any more (and all of it counts as dropped)."""
+        self.dropped_events += len(self._events)
+        self.dropped_invocations += len(self._invocations)
+        for rows in (self._instances, self._endings, self._invocations, self._events):
+            rows.clear()
+        self._bytes = 0
+
+    def take_dropped(self) -> tuple[int, int]:
+        """How many events and invocations went since this was last asked."""
+        dropped = self.dropped_events, self.dropped_invocations
+        self.dropped_events = self.dropped_invocations = 0
+        return dropped
+
+    def _trim(self) -> None:
+        while self._events and (len(self) > self._max_rows or self._bytes > self._max_bytes):
+            self._bytes -= len(self._events.popleft()[2])
+            self.dropped_events += 1
+        while self._invocations and (len(self) > self._max_rows or self._bytes > self._max_bytes):
+            self._bytes -= _weight(self._invocations.popleft())
+            self.dropped_invocations += 1
+        # small rows, of which a machine makes few: only a bound, so that nothing here has none
+        for rows in (self._endings, self._instances):
+            while len(rows) > self._max_rows:
+                rows.popleft()
+
+
+def _weight(record: InvocationRecord) -> int:
+    return len(record.payload or b"") + len(record.response or b"") + len(record.log_tail)

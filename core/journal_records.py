@@ -1,0 +1,95 @@
+"""What the journal keeps, as the rows its readers get."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+__all__ = ["InvocationRecord", "SavedEvent", "StoredEvent", "StoredFunction", "StoredInstance", "StoredOwner"]
+
+
+@dataclass(frozen=True, slots=True)
+class SavedEvent:
+    """A payload that a person keeps for a function, under a title."""
+
+    function_name: str
+    title: str
+    payload: str
+    saved_wall: float
+
+
+@dataclass(frozen=True, slots=True)
+class InvocationRecord:
+    """One invocation that has ended. `payload` and `response` are None where they are not kept.
+
+    `status` is "ok", "function error", "cancelled" or "failed". Sizes are of the whole bodies, in
+    bytes, also where only a part is kept. `phases` are the parts of a cold start, in seconds.
+    """
+
+    request_id: str
+    function_name: str
+    instance_id: str | None
+    source: str
+    started_wall: float
+    cold_start: bool
+    status: str
+    error_type: str | None
+    error_message: str | None
+    duration_ms: float | None
+    init_ms: float | None
+    queued_ms: float
+    first_byte_ms: float | None
+    total_ms: float
+    max_memory_mb: int | None
+    payload_size: int
+    response_size: int
+    payload: bytes | None
+    response: bytes | None
+    log_tail: str
+    phases: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFunction:
+    """A function as it was last put: its definition as JSON, and the archives it is made of."""
+
+    name: str
+    definition: str
+    code_digest: str | None
+    layer_digests: tuple[str, ...]
+    updated_wall: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredInstance:
+    """An instance whose start was written down; `ended_wall` is None until its end was too."""
+
+    id: str
+    owner_id: str
+    function_name: str
+    backend: str
+    deploy_id: str
+    created_wall: float
+    ended_wall: float | None
+    reason: str
+    exit_code: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredOwner:
+    """A Stoker that worked in this home; `ended_wall` is None for one that runs or was killed."""
+
+    id: str
+    started_wall: float
+    ended_wall: float | None
+    open_instances: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """One event of the journal; `seq` counts up."""
+
+    seq: int
+    wall: float
+    kind: str
+    payload: Mapping[str, object]
