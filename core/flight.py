@@ -120,6 +120,11 @@ class Flight:
         """Whether it has ended, with a result or a failure."""
         return self._over
 
+    @property
+    def waited(self) -> float:
+        """Seconds from the question to the hand-over, so far or in all."""
+        return (self.handed if self.handed is not None else time.monotonic()) - self.asked
+
     def handed_to(self, instance: Instance, cold: bool) -> None:
         """An instance took it."""
         self.instance, self.cold, self.handed = instance, cold, time.monotonic()

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.backends.base import Launch, launching
@@ -15,28 +14,16 @@ from core.events import Event, InstanceLogged, InstancePhaseChanged, InstanceUpd
 from core.instances import InstanceState, Phase, WarmInstance
 
 if TYPE_CHECKING:
-    from core.archives import Archive
     from core.backends.base import LambdaBackend
-    from core.functions import LambdaFunction
+    from core.deploys import Deploy, Deploys
     from core.instances import Instance, InstanceExit
     from core.journal import Journal
     from core.logbook import LogBook
     from core.pool import Plan, WarmPool
 
-__all__ = ["Deploy", "Launcher"]
+__all__ = ["Launcher"]
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Deploy:
-    """A function with the archives it runs from. `missing` says why it has no code, if it has none."""
-
-    function: LambdaFunction
-    deploy_id: str
-    code: Archive | None
-    layers: Sequence[Archive]
-    missing: LambdaRuntimeError | None = None
 
 
 class Launcher:
@@ -46,7 +33,7 @@ class Launcher:
         self,
         *,
         backends: Mapping[str, LambdaBackend],
-        deploys: Mapping[str, Deploy],
+        deploys: Deploys,
         journal: Journal,
         logs: LogBook,
         publish: Callable[[Event], None],
@@ -120,7 +107,7 @@ class Launcher:
         return self._pool
 
     async def _bring_up(self, instance: Instance) -> None:
-        deploy = self._deploys.get(instance.function_name)
+        deploy = self._deploys.find(instance.function_name)
         try:
             if deploy is None or deploy.deploy_id != instance.deploy_id:
                 raise ContainerStartFailedError(instance.function_name, "its deploy was replaced meanwhile")

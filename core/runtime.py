@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,36 +12,18 @@ from typing import Any
 
 import platformdirs
 
-from core.archives import Archive, ArchiveStore, check_unzipped_size, deploy_id
+from core.archives import ArchiveStore
 from core.backends.base import BackendHealth, LambdaBackend, StaleCandidate
-from core.emulator.runtime_api import InvokeOutcome
-from core.errors import (
-    FunctionNotFoundError,
-    InitFailedError,
-    LambdaRuntimeError,
-    NoCodeZipError,
-    RequestTooLargeError,
-    RuntimeClosedError,
-    TooManyRequestsError,
-    UnsupportedRuntimeError,
-)
-from core.events import (
-    BackendChanged,
-    EventBus,
-    FunctionAdded,
-    FunctionChanged,
-    FunctionRemoved,
-    InvocationEnded,
-    InvocationStarted,
-    Trouble,
-)
-from core.flight import Canned, Ending, Flight
+from core.deploys import Deploy, Deploys
+from core.errors import LambdaRuntimeError, UnsupportedRuntimeError
+from core.events import BackendChanged, EventBus, FunctionAdded, FunctionChanged, FunctionRemoved, Trouble
 from core.functions import LambdaFunction
-from core.http_client import EndpointError, InvokeClient
+from core.http_client import InvokeClient
 from core.instances import Instance, InstanceSnapshot, InstanceState, MemoryUsage
 from core.invocation import InvocationResult, StreamingInvocation
+from core.invoker import MAX_REQUEST, Invoker
 from core.journal import InvocationRecord, Journal, SavedEvent
-from core.launcher import Deploy, Launcher
+from core.launcher import Launcher
 from core.local_emulators import LocalEmulators
 from core.logbook import LogBook
 from core.owners import HomeLock, Owner
@@ -51,12 +32,6 @@ from core.scribe import Scribe
 from core.settings import Settings, load_settings
 
 __all__ = ["MAX_REQUEST", "LambdaRuntime"]
-
-MAX_REQUEST = 6 * 1024 * 1024
-"""Bytes of an event that Lambda takes.
-
-Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
-"""
 
 
 class LambdaRuntime:
@@ -79,12 +54,9 @@ class LambdaRuntime:
         self.owner_id = owner_id
         self.journal = journal
         self.events = events
-        self._archives = archives
-        self._client = client
         self._backends = {backend.name: backend for backend in backends}
-        self._deploys: dict[str, Deploy] = {}
+        self._deploys = Deploys(archives, journal)
         self._logs = LogBook()
-        self._flights: dict[str, Flight] = {}
         self._changing = asyncio.Lock()
         self._launcher = Launcher(
             backends=self._backends,
@@ -107,9 +79,7 @@ class LambdaRuntime:
         )
         self._launcher.attach(self._pool)
         self._scribe = Scribe(journal, events, settings)
-        self._accepting = True
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._invoker = Invoker(pool=self._pool, client=client, scribe=self._scribe, events=events, settings=settings)
         self._closing: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
 
@@ -129,8 +99,7 @@ class LambdaRuntime:
         the first is the default. `overrides` are fields of `Settings`.
         Raises HomeInUseError, JournalTooNewError, InvalidSettingError.
         """
-        path = Path(home).expanduser() if home is not None else platformdirs.user_data_path("stoker")
-        path = path.absolute()
+        path = _home_path(home)
         events = EventBus()
         async with AsyncExitStack() as stack:
             lock = HomeLock(path)
@@ -184,11 +153,11 @@ class LambdaRuntime:
 
     def functions(self) -> list[LambdaFunction]:
         """All functions, by name."""
-        return [self._deploys[name].function for name in sorted(self._deploys)]
+        return self._deploys.functions()
 
     def function(self, name: str) -> LambdaFunction:
         """Raises FunctionNotFoundError."""
-        return self._deploy(name).function
+        return self._deploys.get(name).function
 
     async def add_function(self, function: LambdaFunction) -> LambdaFunction:
         """Add a function, or replace the one of that name.
@@ -198,9 +167,7 @@ class LambdaRuntime:
         Raises ZipExtractionFailedError, NoCodeZipError, InvalidFunctionError.
         """
         async with self._changing:
-            deploy = await self._store(function)
-            await self._write_down(deploy)
-            self._take_in(deploy)
+            await self._take_in(await self._deploys.build(function))
         return function
 
     async def refresh_code(self, name: str) -> bool:
@@ -209,20 +176,17 @@ class LambdaRuntime:
         Raises FunctionNotFoundError, and what `add_function` raises.
         """
         async with self._changing:
-            before = self._deploy(name)
-            deploy = await self._store(before.function)
+            before = self._deploys.get(name)
+            deploy = await self._deploys.build(before.function)
             if deploy.deploy_id == before.deploy_id:
                 return False
-            await self._write_down(deploy)
-            self._take_in(deploy)
+            await self._take_in(deploy)
             return True
 
     async def remove_function(self, name: str) -> None:
         """Forget it. Its instances go; busy ones finish first. Raises FunctionNotFoundError."""
         async with self._changing:
-            self._deploy(name)
-            await self.journal.remove_function(name)
-            del self._deploys[name]
+            await self._deploys.remove(name)
             self._pool.forget(name)
             self.events.publish(FunctionRemoved(function_name=name))
 
@@ -235,8 +199,7 @@ class LambdaRuntime:
     async def collect_archives(self) -> int:
         """Remove archives that no function uses; returns the bytes that were freed."""
         async with self._changing:
-            used = {a.digest for d in self._deploys.values() for a in (d.code, *d.layers) if a is not None}
-            return await self._archives.collect(used)
+            return await self._deploys.collect()
 
     # --- invocations
 
@@ -280,36 +243,13 @@ class LambdaRuntime:
         Raises FunctionNotFoundError, RequestTooLargeError, TooManyRequestsError, RuntimeClosedError,
         ContainerStartFailedError, InvocationFailedError.
         """
-        function = self.function(name)
-        body = payload.encode() if isinstance(payload, str) else payload
-        if not self._accepting:
-            raise RuntimeClosedError("Stoker is closing and takes no more invocations")
-        if len(body) > MAX_REQUEST:
-            raise RequestTooLargeError(name, len(body), MAX_REQUEST)
-        flight = Flight(
-            request_id or str(uuid.uuid4()),
-            function,
-            payload=body,
+        return await self._invoker.invoke(
+            self.function(name),
+            payload.encode() if isinstance(payload, str) else payload,
+            request_id=request_id,
+            client_context=client_context,
             source=source,
-            ended=self._ended,
-            overdue=self._overdue,
-            keep=self.settings.record_limit if self._records(function) else 0,
         )
-        if flight.request_id in self._flights:
-            raise ValueError(f"request id {flight.request_id} is in use")
-        self._flights[flight.request_id] = flight
-        self._idle.clear()
-        try:
-            instance = await self._acquire(flight)
-            if instance is not None:
-                await self._hand_over(flight, instance, client_context)
-        except asyncio.CancelledError:
-            await flight.cancel()
-            raise
-        except BaseException as error:
-            flight.refuse(error, str(error))
-            raise
-        return StreamingInvocation(flight)
 
     def waiting(self, name: str | None = None) -> int:
         """How many invocations wait, of one function or of all."""
@@ -317,7 +257,7 @@ class LambdaRuntime:
 
     def running(self) -> int:
         """How many invocations are under way, those that wait included."""
-        return len(self._flights)
+        return len(self._invoker)
 
     # --- the pool
 
@@ -327,7 +267,7 @@ class LambdaRuntime:
         Raises the first failure (ContainerStartFailedError, TooManyRequestsError, ...) when all have
         ended; those that came up stay.
         """
-        self._deploy(name)
+        self._deploys.get(name)
         wishes = self._pool.wish(name, count)
         await asyncio.wait(wishes)
         return [wish.result().snapshot() for wish in wishes]
@@ -344,7 +284,7 @@ class LambdaRuntime:
 
     async def evict(self, name: str, force: bool = False) -> int:
         """End all instances of a function; busy ones drain unless `force`. Returns how many."""
-        self._deploy(name)
+        self._deploys.get(name)
         return await self._end_all([i for i in self._pool if i.function_name == name], force, "evicted by hand")
 
     async def stop_all(self, force: bool = False) -> int:
@@ -438,7 +378,7 @@ class LambdaRuntime:
 
         Safe to call again: a call with `drain` False while another drains makes it hurry.
         """
-        self._accepting = False
+        self._invoker.stop_accepting()
         if not drain:
             self._hurry.set()
         if self._closing is None:
@@ -447,110 +387,18 @@ class LambdaRuntime:
 
     async def _close(self) -> None:
         hurry = asyncio.ensure_future(self._hurry.wait())
-        idle = asyncio.ensure_future(self._idle.wait())
+        idle = asyncio.ensure_future(self._invoker.idle())
         await asyncio.wait({hurry, idle}, return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()
         idle.cancel()
         self._pool.close()
-        for flight in tuple(self._flights.values()):
-            if flight.instance is not None:
-                await flight.cancel()
+        await self._invoker.cancel_all()
         await self._end_all(list(self._pool), force=False, reason="Stoker closes", busy_too=True)
         await self._launcher.settled()
         self._scribe.close()
         await self.journal.flush()
 
-    # --- one invocation
-
-    async def _acquire(self, flight: Flight) -> Instance | None:
-        """Wait in the queue for an instance. None where init failed: the flight has its reply then."""
-        name, timeout = flight.function_name, self.settings.queue_timeout
-        waiter = self._pool.enqueue(name, flight.request_id)
-        try:
-            if not waiter.ready.done():
-                async with asyncio.timeout(timeout):
-                    await asyncio.shield(waiter.ready)
-            instance = waiter.ready.result()
-        except TimeoutError:
-            self._pool.withdraw(waiter)
-            raise TooManyRequestsError(name, f"no instance was free for {timeout:g} s", timeout) from None
-        except asyncio.CancelledError:
-            self._pool.withdraw(waiter)
-            raise
-        except InitFailedError as error:
-            flight.answered(_init_failure(error, flight))
-            flight.cold = True
-            return None
-        flight.handed_to(instance, waiter.cold)
-        self.events.publish(
-            InvocationStarted(
-                request_id=flight.request_id,
-                function_name=name,
-                instance_id=instance.id,
-                cold_start=waiter.cold,
-                waited=(flight.handed or flight.asked) - flight.asked,
-                source=flight.source,
-            )
-        )
-        return instance
-
-    async def _hand_over(self, flight: Flight, instance: Instance, client_context: str | None) -> None:
-        assert instance.warm is not None, "a busy instance was launched"
-        try:
-            reply = await self._client.invoke(
-                instance.warm.endpoint,
-                flight.request_id,
-                flight.payload,
-                client_context=client_context,
-                timeout=float(flight.function.timeout),
-            )
-        except EndpointError as error:
-            raise flight.fail(error.reason) from error
-        if flight.over:
-            await reply.aclose()
-        flight.answered(reply)
-
-    def _ended(self, flight: Flight, ending: Ending) -> None:
-        self._flights.pop(flight.request_id, None)
-        result = ending.result
-        if flight.instance is not None:
-            self._pool.release(
-                flight.instance,
-                reuse=ending.reuse,
-                reason=ending.reason,
-                duration_ms=result.duration_ms if result else None,
-                force=not ending.reuse,
-            )
-        self._scribe.invocation(flight, ending, self._records(flight.function))
-        self.events.publish(
-            InvocationEnded(
-                request_id=flight.request_id,
-                function_name=flight.function_name,
-                instance_id=flight.instance_id,
-                result=result,
-                error=ending.error,
-                source=flight.source,
-            )
-        )
-        if not self._flights:
-            self._idle.set()
-
-    def _overdue(self, flight: Flight) -> None:
-        """Past its deadline with a reader that does not read: the runtime goes, what arrived stays readable."""
-        instance = flight.instance
-        if instance is not None and not instance.state.final:
-            self._pool.terminate(instance.id, force=True, reason=f"past its timeout of {flight.function.timeout} s")
-
-    def _records(self, function: LambdaFunction) -> bool:
-        return self.settings.record_payloads and function.record_payloads
-
     # --- functions and their deploys
-
-    def _deploy(self, name: str) -> Deploy:
-        try:
-            return self._deploys[name]
-        except KeyError:
-            raise FunctionNotFoundError(name) from None
 
     def _backend_of(self, function: LambdaFunction) -> str:
         return function.backend or self.default_backend()
@@ -564,35 +412,20 @@ class LambdaRuntime:
             )
         return backend
 
-    async def _store(self, function: LambdaFunction) -> Deploy:
-        """Take the function's archives into the store."""
-        code: Archive | None = None
-        if function.package_type == "Zip":
-            if function.code is None:
-                raise NoCodeZipError(function.function_name, "it has no code: give a zip or a folder")
-            if not Path(function.code).exists():
-                raise NoCodeZipError(function.function_name, f"its code {function.code} does not exist")
-            code = await self._archives.add(function.code)
-        layers = [await self._archives.add(layer.content) for layer in function.layers]
-        check_unzipped_size(function, code, layers)
-        return Deploy(function, deploy_id(function, code, layers), code, layers)
+    async def _take_in(self, deploy: Deploy) -> None:
+        before = await self._deploys.put(deploy)
+        self._configure(deploy)
+        if before is None:
+            self.events.publish(FunctionAdded(function=deploy.function))
+        else:
+            changed = before.deploy_id != deploy.deploy_id
+            self.events.publish(FunctionChanged(function=deploy.function, deploy_changed=changed))
 
-    async def _write_down(self, deploy: Deploy) -> None:
-        await self.journal.put_function(
-            deploy.function.function_name,
-            deploy.function.to_json(),
-            deploy.code.digest if deploy.code else None,
-            [layer.digest for layer in deploy.layers],
-        )
-
-    def _take_in(self, deploy: Deploy) -> None:
-        function, name = deploy.function, deploy.function.function_name
-        before = self._deploys.get(name)
-        self._deploys[name] = deploy
-        settings = self.settings
+    def _configure(self, deploy: Deploy) -> None:
+        function, settings = deploy.function, self.settings
         self._pool.configure(
             PoolFunction(
-                name=name,
+                name=function.function_name,
                 backend=self._backend_of(function),
                 deploy_id=deploy.deploy_id,
                 memory_mb=function.memory_size,
@@ -601,29 +434,14 @@ class LambdaRuntime:
                 min_warm=function.min_warm,
             )
         )
-        if before is None:
-            self.events.publish(FunctionAdded(function=function))
-        else:
-            changed = before.deploy_id != deploy.deploy_id
-            self.events.publish(FunctionChanged(function=function, deploy_changed=changed))
 
     async def _restore(self) -> None:
-        """Functions as they were when the home was last open; archives that vanished are said at launch."""
-        for stored in await self.journal.functions():
-            try:
-                function = LambdaFunction.from_json(stored.definition)
-            except LambdaRuntimeError as error:
-                self.events.publish(Trouble(about=stored.name, message=f"{stored.name} could not be read: {error}"))
-                continue
-            missing: LambdaRuntimeError | None = None
-            code: Archive | None = None
-            layers: list[Archive] = []
-            try:
-                code = await self._archives.get(stored.code_digest) if stored.code_digest else None
-                layers = [await self._archives.get(digest) for digest in stored.layer_digests]
-            except (KeyError, LambdaRuntimeError) as error:
-                missing = NoCodeZipError(stored.name, f"its code is no longer in the store ({error}); add it again")
-            self._take_in(Deploy(function, deploy_id(function, code, layers), code, layers, missing))
+        def unreadable(name: str, error: LambdaRuntimeError) -> None:
+            self.events.publish(Trouble(about=name, message=f"{name} could not be read: {error}"))
+
+        for deploy in await self._deploys.restore(unreadable):
+            self._configure(deploy)
+            self.events.publish(FunctionAdded(function=deploy.function))
         for name, health in self.backends().items():
             self.events.publish(BackendChanged(backend=name, online=health.online, detail=health.detail))
 
@@ -646,21 +464,6 @@ class LambdaRuntime:
             await asyncio.wait(waits)
 
 
-def _init_failure(error: InitFailedError, flight: Flight) -> Canned:
-    """The reply to an invocation whose instance failed in its init, as Lambda words it."""
-    payload, message = error.payload, error.reason
-    if error.timed_out:
-        message = f"RequestId: {flight.request_id} Error: Task timed out after {flight.function.timeout:.2f} seconds"
-        payload = f'{{"errorType":"{error.error_type}","errorMessage":"{message}"}}'.encode()
-    outcome = InvokeOutcome(
-        function_error="Unhandled",
-        error_type=error.error_type,
-        error_message=message,
-        error_payload=payload,
-        duration_ms=0.0,
-        init_ms=None,
-        max_memory_mb=None,
-        log_tail="\n".join(error.log_tail),
-        reusable=False,
-    )
-    return Canned(payload, outcome)
+def _home_path(home: Path | str | None) -> Path:
+    path = Path(home).expanduser() if home is not None else platformdirs.user_data_path("stoker")
+    return path.absolute()

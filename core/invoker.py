@@ -1,0 +1,207 @@
+"""Carries invocations: wait for an instance, hand the event over, free the slot, write it down."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import TYPE_CHECKING
+
+from core.emulator.runtime_api import InvokeOutcome
+from core.errors import InitFailedError, RequestTooLargeError, RuntimeClosedError, TooManyRequestsError
+from core.events import EventBus, InvocationEnded, InvocationStarted
+from core.flight import Canned, Ending, Flight
+from core.http_client import EndpointError
+from core.invocation import StreamingInvocation
+
+if TYPE_CHECKING:
+    from core.functions import LambdaFunction
+    from core.http_client import InvokeClient
+    from core.instances import Instance
+    from core.pool import WarmPool
+    from core.scribe import Scribe
+    from core.settings import Settings
+
+__all__ = ["MAX_REQUEST", "Invoker"]
+
+MAX_REQUEST = 6 * 1024 * 1024
+"""Bytes of an event that Lambda takes.
+
+Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+"""
+
+
+class Invoker:
+    """Holds every invocation under way, from the moment it is asked for to its end."""
+
+    def __init__(
+        self, *, pool: WarmPool, client: InvokeClient, scribe: Scribe, events: EventBus, settings: Settings
+    ) -> None:
+        self._pool = pool
+        self._client = client
+        self._scribe = scribe
+        self._events = events
+        self._settings = settings
+        self._flights: dict[str, Flight] = {}
+        self._accepting = True
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    async def invoke(
+        self,
+        function: LambdaFunction,
+        payload: bytes,
+        *,
+        request_id: str | None,
+        client_context: str | None,
+        source: str,
+    ) -> StreamingInvocation:
+        """See `LambdaRuntime.invoke_streaming`."""
+        name = function.function_name
+        if not self._accepting:
+            raise RuntimeClosedError("Stoker is closing and takes no more invocations")
+        if len(payload) > MAX_REQUEST:
+            raise RequestTooLargeError(name, len(payload), MAX_REQUEST)
+        flight = Flight(
+            request_id or str(uuid.uuid4()),
+            function,
+            payload=payload,
+            source=source,
+            ended=self._ended,
+            overdue=self._overdue,
+            keep=self._settings.record_limit if self._records(function) else 0,
+        )
+        if flight.request_id in self._flights:
+            raise ValueError(f"request id {flight.request_id} is in use")
+        self._flights[flight.request_id] = flight
+        self._idle.clear()
+        try:
+            instance = await self._acquire(flight)
+            if instance is not None:
+                await self._hand_over(flight, instance, client_context)
+        except asyncio.CancelledError:
+            await flight.cancel()
+            raise
+        except BaseException as error:
+            flight.refuse(error, str(error))
+            raise
+        return StreamingInvocation(flight)
+
+    def stop_accepting(self) -> None:
+        """Refuse what comes from now on."""
+        self._accepting = False
+
+    async def idle(self) -> None:
+        """Wait until nothing is under way."""
+        await self._idle.wait()
+
+    async def cancel_all(self) -> None:
+        """End every invocation that an instance serves. Those that wait are the pool's to refuse."""
+        for flight in tuple(self._flights.values()):
+            if flight.instance is not None:
+                await flight.cancel()
+
+    async def _acquire(self, flight: Flight) -> Instance | None:
+        """Wait in the queue for an instance. None where init failed: the flight has its reply then."""
+        name, timeout = flight.function_name, self._settings.queue_timeout
+        waiter = self._pool.enqueue(name, flight.request_id)
+        try:
+            if not waiter.ready.done():
+                async with asyncio.timeout(timeout):
+                    await asyncio.shield(waiter.ready)
+            instance = waiter.ready.result()
+        except TimeoutError:
+            self._pool.withdraw(waiter)
+            raise TooManyRequestsError(name, f"no instance was free for {timeout:g} s", timeout) from None
+        except asyncio.CancelledError:
+            self._pool.withdraw(waiter)
+            raise
+        except InitFailedError as error:
+            flight.cold = True
+            flight.answered(_init_failure(error, flight))
+            return None
+        flight.handed_to(instance, waiter.cold)
+        self._events.publish(
+            InvocationStarted(
+                request_id=flight.request_id,
+                function_name=name,
+                instance_id=instance.id,
+                cold_start=waiter.cold,
+                waited=flight.waited,
+                source=flight.source,
+            )
+        )
+        return instance
+
+    async def _hand_over(self, flight: Flight, instance: Instance, client_context: str | None) -> None:
+        assert instance.warm is not None, "a busy instance was launched"
+        try:
+            reply = await self._client.invoke(
+                instance.warm.endpoint,
+                flight.request_id,
+                flight.payload,
+                client_context=client_context,
+                timeout=float(flight.function.timeout),
+            )
+        except EndpointError as error:
+            raise flight.fail(error.reason) from error
+        if flight.over:
+            await reply.aclose()
+        else:
+            flight.answered(reply)
+
+    def _ended(self, flight: Flight, ending: Ending) -> None:
+        self._flights.pop(flight.request_id, None)
+        result = ending.result
+        if flight.instance is not None:
+            self._pool.release(
+                flight.instance,
+                reuse=ending.reuse,
+                reason=ending.reason,
+                duration_ms=result.duration_ms if result else None,
+                force=not ending.reuse,
+            )
+        self._scribe.invocation(flight, ending, self._records(flight.function))
+        self._events.publish(
+            InvocationEnded(
+                request_id=flight.request_id,
+                function_name=flight.function_name,
+                instance_id=flight.instance_id,
+                result=result,
+                error=ending.error,
+                source=flight.source,
+            )
+        )
+        if not self._flights:
+            self._idle.set()
+
+    def _overdue(self, flight: Flight) -> None:
+        """Past its deadline with a reader that does not read: the runtime goes, what arrived stays readable."""
+        instance = flight.instance
+        if instance is not None and not instance.state.final:
+            self._pool.terminate(instance.id, force=True, reason=f"past its timeout of {flight.function.timeout} s")
+
+    def _records(self, function: LambdaFunction) -> bool:
+        return self._settings.record_payloads and function.record_payloads
+
+
+def _init_failure(error: InitFailedError, flight: Flight) -> Canned:
+    """The reply to an invocation whose instance failed in its init, as Lambda words it."""
+    payload, message = error.payload, error.reason
+    if error.timed_out:
+        message = f"RequestId: {flight.request_id} Error: Task timed out after {flight.function.timeout:.2f} seconds"
+        payload = f'{{"errorType":"{error.error_type}","errorMessage":"{message}"}}'.encode()
+    outcome = InvokeOutcome(
+        function_error="Unhandled",
+        error_type=error.error_type,
+        error_message=message,
+        error_payload=payload,
+        duration_ms=0.0,
+        init_ms=None,
+        max_memory_mb=None,
+        log_tail="\n".join(error.log_tail),
+        reusable=False,
+    )
+    return Canned(payload, outcome)
