@@ -1,0 +1,1 @@
+"""AWS's own runtime clients, unchanged, as the runtimes of functions."""
