@@ -34,14 +34,38 @@ class Tokens:
 
 
 DARK = Tokens(
-    background="#15171a", panel="#1c1f23", raised="#23272c", line="#2d3238", text="#e8e6e3", dim="#9aa0a6",
-    accent="#f0803c", on_accent="#1a1008", busy="#f0803c", idle="#5aa9e6", starting="#d9b44a", draining="#a78bda",
-    ok="#62b77a", error="#ef6461", selection="#2b2420",
+    background="#15171a",
+    panel="#1c1f23",
+    raised="#23272c",
+    line="#2d3238",
+    text="#e8e6e3",
+    dim="#9aa0a6",
+    accent="#f0803c",
+    on_accent="#1a1008",
+    busy="#f0803c",
+    idle="#5aa9e6",
+    starting="#d9b44a",
+    draining="#a78bda",
+    ok="#62b77a",
+    error="#ef6461",
+    selection="#2b2420",
 )
 LIGHT = Tokens(
-    background="#f6f5f3", panel="#ffffff", raised="#fbfaf8", line="#e3e0db", text="#23211e", dim="#6b665f",
-    accent="#c2540a", on_accent="#ffffff", busy="#c2540a", idle="#1f6fb2", starting="#8f6a00", draining="#6b46b5",
-    ok="#257a41", error="#b3261e", selection="#f6e9df",
+    background="#f6f5f3",
+    panel="#ffffff",
+    raised="#fbfaf8",
+    line="#e3e0db",
+    text="#23211e",
+    dim="#6b665f",
+    accent="#c2540a",
+    on_accent="#ffffff",
+    busy="#c2540a",
+    idle="#1f6fb2",
+    starting="#8f6a00",
+    draining="#6b46b5",
+    ok="#257a41",
+    error="#b3261e",
+    selection="#f6e9df",
 )
 
 _STATE_TOKENS = {

@@ -1,0 +1,91 @@
+"""GUI tests: their coroutines run under qasync's loop, as in the window.
+
+A test that is `async def` needs no marker and no `qapp`: the loop makes the application. Do not use
+`qtbot.wait*` inside one (it hangs under qasync): await an event with `asyncio.timeout`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QApplication
+
+    from gui.tasks import Tasks
+    from gui.theme import Theme
+
+
+@pytest.fixture(scope="session")
+def qapp_cls() -> type[QApplication]:
+    from PySide6.QtWidgets import QApplication
+
+    return QApplication
+
+
+def _application() -> QApplication:
+    from PySide6.QtWidgets import QApplication
+
+    existing = QApplication.instance()
+    app = existing if isinstance(existing, QApplication) else QApplication(["stoker-tests"])
+    app.setQuitOnLastWindowClosed(False)
+    _KEEP.append(app)
+    return app
+
+
+# a QApplication that is collected takes every later test with it
+_KEEP: list[object] = []
+
+
+def _qt_loop() -> asyncio.AbstractEventLoop:
+    from gui.loop import make_loop
+
+    return make_loop(_application())
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"qasync": _qt_loop}
+
+
+@pytest.fixture
+async def tasks() -> AsyncIterator[Tasks]:
+    """The window's task keeper; what still runs at the end is cancelled."""
+    from gui.tasks import Tasks
+
+    keeper = Tasks()
+    yield keeper
+    await keeper.cancel_all()
+
+
+@pytest.fixture
+def theme() -> Iterator[Theme]:
+    """A theme, in its light scheme."""
+    from gui.theme import LIGHT, Theme
+
+    _application()
+    made = Theme()
+    made.force(LIGHT)
+    yield made
+    made.deleteLater()
+
+
+@pytest.fixture(autouse=True)
+def _no_window_is_left() -> Iterator[None]:
+    """A top-level window of one test must not be found by the next."""
+    yield
+    from PySide6.QtCore import QCoreApplication, QEvent
+    from PySide6.QtWidgets import QApplication
+
+    if not isinstance(QApplication.instance(), QApplication):
+        return
+    for widget in QApplication.topLevelWidgets():
+        widget.close()
+        widget.deleteLater()
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    gc.collect()
