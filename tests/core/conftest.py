@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -51,7 +50,7 @@ class Leftovers:
             "children": len([c for c in process.children(recursive=True) if c.status() != psutil.STATUS_ZOMBIE]),
             "zombies": len([c for c in process.children(recursive=True) if c.status() == psutil.STATUS_ZOMBIE]),
             "threads": threading.active_count(),
-            "descriptors": len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else process.num_fds(),
+            "descriptors": process.num_fds(),
             "tasks": len(asyncio.all_tasks()),
         }
 

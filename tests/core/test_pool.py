@@ -27,11 +27,13 @@ class Outside:
         self.events: list[Event] = []
         self.launches: list[Instance] = []
         self.ends: list[tuple[Instance, bool]] = []
+        self.asked = asyncio.Event()
         self.pool = WarmPool(PoolLimits(instances, memory_mb, starts, queue), self.events.append, self.take)
 
     def take(self, plan: Plan) -> None:
         self.launches += plan.launch
         self.ends += plan.terminate
+        self.asked.set()
 
     def function(self, name: str = "f", *, deploy: str = "d1", cap: int = 10, warm: int = 0, mb: int = 128) -> None:
         self.pool.configure(PoolFunction(name, "process", deploy, mb, cap, 300.0, warm))
@@ -178,9 +180,10 @@ async def test_the_end_of_a_back_off_launches_by_itself() -> None:
         out.pool.launch_failed(out.launches.pop(), ContainerStartFailedError("f", "broken"))
     out.pool.enqueue("f", "later")
     assert out.launches == []
+    out.asked.clear()
     async with asyncio.timeout(5):
-        while not out.launches:
-            await asyncio.sleep(0.01)
+        await out.asked.wait()
+    assert len(out.launches) == 1
 
 
 async def test_a_full_budget_takes_the_least_recently_used_idle_instance_of_another_function() -> None:
@@ -243,8 +246,7 @@ async def test_a_new_deploy_ends_idle_instances_at_once_and_drains_busy_ones() -
     assert out.served(out.pool.enqueue("f", "r")) is busy
     starting_waiter = out.pool.wish("f", 1)[0]
     out.function(deploy="d2")
-    assert idle.state is S.TERMINATING
-    assert busy.state is S.DRAINING
+    assert (idle.state, busy.state) == (S.TERMINATING, S.DRAINING)
     assert not busy.current_deploy
     out.pool.gone(out.launches[0])
     assert isinstance(starting_waiter.exception(), ContainerStartFailedError)
@@ -324,9 +326,10 @@ async def test_idle_instances_are_reaped_when_their_time_has_come() -> None:
     out.pool.configure(PoolFunction("f", "process", "d1", 128, 10, 0.02, 0))
     one, pinned = out.idle(count=2)
     out.pool.pin(pinned.id, True)
+    out.asked.clear()
     async with asyncio.timeout(5):
-        while one.state is not S.TERMINATING:
-            await asyncio.sleep(0.005)
+        await out.asked.wait()
+    assert out.ends == [(one, False)]
     assert one.reason == "idle for 0.02 s"
     assert pinned.state is S.IDLE
     assert pinned.reap_at is None

@@ -17,6 +17,7 @@ from core.runtime import LambdaRuntime
 from tests.core.sources import Gate, scripted_function
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from core.invocation import StreamingInvocation
@@ -45,8 +46,19 @@ async def serves(runtime: LambdaRuntime) -> str | None:
 async def gone(runtime: LambdaRuntime, instance_id: str | None) -> None:
     """Wait until the pool has no such instance."""
     async with asyncio.timeout(10):
-        while any(i.id == instance_id for i in runtime.instances()):
-            await asyncio.sleep(0.01)
+        await until(runtime, lambda: all(i.id != instance_id for i in runtime.instances()))
+
+
+async def until(runtime: LambdaRuntime, true: Callable[[], bool]) -> None:
+    """Wait for the event after which `true` holds."""
+    changed = asyncio.Event()
+    unsubscribe = runtime.events.subscribe(lambda _: changed.set())
+    try:
+        while not true():
+            changed.clear()
+            await changed.wait()
+    finally:
+        unsubscribe()
 
 
 async def test_cancel_ends_the_instance_and_says_so(runtime: LambdaRuntime, tmp_path: Path, gate: Gate) -> None:
@@ -89,8 +101,7 @@ async def test_cancelling_while_the_function_has_not_answered_ends_its_instance(
     # the cancel has to come before the runtime has had its turn
     task = asyncio.create_task(runtime.invoke("scripted", steps(["sleep", 30])))
     async with asyncio.timeout(5):
-        while runtime.instances()[0].state is not InstanceState.BUSY:
-            await asyncio.sleep(0)
+        await until(runtime, lambda: runtime.instances()[0].state is InstanceState.BUSY)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

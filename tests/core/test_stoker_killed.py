@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -71,9 +70,7 @@ async def test_ten_warm_instances_end_with_a_killed_stoker_and_the_next_start_cl
         assert len(pids) >= 14, "the busy ones left a child each"
         process.send_signal(signal.SIGKILL)
         process.wait(10)
-        deadline = time.monotonic() + 10
-        while alive(pids) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        psutil.wait_procs([psutil.Process(pid) for pid in alive(pids)], timeout=10)
         assert alive(pids) == []
     assert len(list((home / "instances").glob(f"{facts['owner']}/*/"))) == 10
     async with LambdaRuntime.open(home=home) as runtime:
