@@ -1,0 +1,32 @@
+"""Runs a coroutine to its end on a standard loop or on the window's own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+__all__ = ["LOOPS", "run_plain", "run_qt"]
+
+T = TypeVar("T")
+
+
+def run_plain(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """On asyncio's own loop."""
+    with asyncio.Runner() as runner:
+        return runner.run(main())
+
+
+def run_qt(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """On the loop that the window runs on (qasync), off screen."""
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    from PySide6.QtWidgets import QApplication
+    from qasync import QEventLoop
+
+    app = QApplication.instance() or QApplication(["stoker-benchmarks"])
+    with asyncio.Runner(loop_factory=lambda: QEventLoop(app, already_running=False)) as runner:
+        return runner.run(main())
+
+
+LOOPS = {"asyncio": run_plain, "Qt loop": run_qt}
