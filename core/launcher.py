@@ -15,7 +15,7 @@ from core.instances import InstanceState, Phase, WarmInstance
 
 if TYPE_CHECKING:
     from core.backends.base import LambdaBackend
-    from core.deploys import Deploy, Deploys
+    from core.catalogue import Catalogue, Deploy
     from core.instances import Instance, InstanceExit
     from core.journal import Journal
     from core.logbook import LogBook
@@ -33,7 +33,7 @@ class Launcher:
         self,
         *,
         backends: Mapping[str, LambdaBackend],
-        deploys: Deploys,
+        deploys: Catalogue,
         journal: Journal,
         logs: LogBook,
         publish: Callable[[Event], None],

@@ -14,7 +14,7 @@ import platformdirs
 
 from core.archives import ArchiveStore
 from core.backends.base import BackendHealth, LambdaBackend, StaleCandidate
-from core.deploys import Deploy, Deploys
+from core.catalogue import Catalogue, Deploy
 from core.errors import LambdaRuntimeError, UnsupportedRuntimeError
 from core.events import BackendChanged, EventBus, FunctionAdded, FunctionChanged, FunctionRemoved, Trouble
 from core.functions import LambdaFunction
@@ -55,7 +55,7 @@ class LambdaRuntime:
         self.journal = journal
         self.events = events
         self._backends = {backend.name: backend for backend in backends}
-        self._deploys = Deploys(archives, journal)
+        self._deploys = Catalogue(archives, journal)
         self._logs = LogBook()
         self._changing = asyncio.Lock()
         self._launcher = Launcher(
