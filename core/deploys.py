@@ -1,124 +1,59 @@
-"""Functions with the archives they run from, in the store and in the journal."""
+"""What one deploy of a function is: its id, and whether its code and layers fit Lambda's limit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from core.archives import check_unzipped_size, deploy_id
-from core.errors import FunctionNotFoundError, LambdaRuntimeError, NoCodeZipError
+from core.errors import InvalidFunctionError
 from core.functions import LambdaFunction
+from core.limits import MOST_UNZIPPED_BYTES
 
 if TYPE_CHECKING:
-    from core.archives import Archive, ArchiveStore
-    from core.journal import Journal, StoredFunction
+    from core.archives import Archive
 
-__all__ = ["Deploy", "Deploys"]
-
-
-@dataclass(frozen=True, slots=True)
-class Deploy:
-    """A function and its archives. `missing` says why it has no code to run, if it has none."""
-
-    function: LambdaFunction
-    deploy_id: str
-    code: Archive | None
-    layers: Sequence[Archive]
-    missing: LambdaRuntimeError | None = None
+__all__ = ["check_unzipped_size", "deploy_id"]
 
 
-class Deploys:
-    """The current deploy of every function, by name."""
+def check_unzipped_size(function: LambdaFunction, code: Archive | None, layers: Sequence[Archive]) -> None:
+    """Lambda's 250 MB for code and layers together, unzipped. Raises InvalidFunctionError.
 
-    def __init__(self, archives: ArchiveStore, journal: Journal) -> None:
-        self._archives = archives
-        self._journal = journal
-        self._by_name: dict[str, Deploy] = {}
-
-    def functions(self) -> list[LambdaFunction]:
-        """All functions, by name."""
-        return [self._by_name[name].function for name in sorted(self._by_name)]
-
-    def find(self, name: str) -> Deploy | None:
-        """The function's deploy, or None."""
-        return self._by_name.get(name)
-
-    def get(self, name: str) -> Deploy:
-        """Raises FunctionNotFoundError."""
-        try:
-            return self._by_name[name]
-        except KeyError:
-            raise FunctionNotFoundError(name) from None
-
-    async def build(self, function: LambdaFunction) -> Deploy:
-        """Take the function's code and layers into the store.
-
-        Raises NoCodeZipError, ZipExtractionFailedError, InvalidFunctionError.
-        """
-        code: Archive | None = None
-        if function.package_type == "Zip":
-            if function.code is None:
-                raise NoCodeZipError(function.function_name, "it has no code: give a zip or a folder")
-            try:
-                code = await self._archives.add(function.code)
-            except FileNotFoundError:
-                raise NoCodeZipError(function.function_name, f"its code {function.code} does not exist") from None
-        layers = [await self._archives.add(layer.content) for layer in function.layers]
-        check_unzipped_size(function, code, layers)
-        return Deploy(function, deploy_id(function, code, layers), code, layers)
-
-    async def put(self, deploy: Deploy) -> Deploy | None:
-        """Make it the current one, durably; returns the one before."""
-        name = deploy.function.function_name
-        await self._journal.put_function(
-            name,
-            deploy.function.to_json(),
-            deploy.code.digest if deploy.code else None,
-            [layer.digest for layer in deploy.layers],
+    Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+    """
+    total = sum(each.unpacked_size for each in (code, *layers) if each is not None)
+    if total > MOST_UNZIPPED_BYTES:
+        raise InvalidFunctionError(
+            "code",
+            f"{total:,} bytes",
+            f"the code of {function.function_name} and its {len(layers)} layers may have at most "
+            f"{MOST_UNZIPPED_BYTES:,} bytes (250 MB) unzipped",
         )
-        before = self._by_name.get(name)
-        self._by_name[name] = deploy
-        return before
 
-    async def remove(self, name: str) -> None:
-        """Forget a function, durably. Raises FunctionNotFoundError."""
-        self.get(name)
-        await self._journal.remove_function(name)
-        del self._by_name[name]
 
-    async def restore(self, unreadable: Callable[[str, LambdaRuntimeError], None]) -> list[Deploy]:
-        """Read the functions as they were when the home was last open.
+def deploy_id(function: LambdaFunction, code: Archive | None, layers: Sequence[Archive]) -> str:
+    """Hex digest of code, layers in order and the whole launch configuration.
 
-        `unreadable` is told of each whose definition cannot be read. One whose archives have vanished
-        is there, and says so when it is launched.
-        """
-        for stored in await self._journal.functions():
-            try:
-                function = LambdaFunction.from_json(stored.definition)
-            except LambdaRuntimeError as error:
-                unreadable(stored.name, error)
-                continue
-            self._by_name[stored.name] = await self._find_archives(function, stored)
-        return list(self._by_name.values())
-
-    async def _find_archives(self, function: LambdaFunction, stored: StoredFunction) -> Deploy:
-        code: Archive | None = None
-        layers: list[Archive] = []
-        missing: LambdaRuntimeError | None = None
-        try:
-            code = await self._archives.get(stored.code_digest) if stored.code_digest else None
-            layers = [await self._archives.get(digest) for digest in stored.layer_digests]
-        except (KeyError, LambdaRuntimeError):
-            missing = NoCodeZipError(stored.name, "its archives are no longer in the store; add it again")
-        return Deploy(function, deploy_id(function, code, layers), code, layers, missing)
-
-    async def collect(self) -> int:
-        """Remove archives that no function uses; returns the bytes that were freed."""
-        used: Collection[str] = {
-            archive.digest
-            for deploy in self._by_name.values()
-            for archive in (deploy.code, *deploy.layers)
-            if archive is not None
-        }
-        return await self._archives.collect(used)
+    What only concerns people or the pool (tags, description, instance counts, idle time, recording)
+    is not in it: changing those replaces no instance.
+    """
+    image = function.image_config
+    configuration = {
+        "code": code.digest if code is not None else None,
+        "layers": [each.digest for each in layers],
+        "function_name": function.function_name,
+        "package_type": function.package_type,
+        "runtime": function.runtime,
+        "handler": function.handler,
+        "image_uri": function.image_uri,
+        "image_config": [image.entry_point, image.command, image.working_directory] if image is not None else None,
+        "environment": dict(function.environment),
+        "timeout": function.timeout,
+        "memory_size": function.memory_size,
+        "ephemeral_storage": function.ephemeral_storage,
+        "architecture": function.architecture,
+        "backend": function.backend,
+    }
+    canonical = json.dumps(configuration, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
