@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from core.http_client import InvokeClient
     from core.instances import Instance
     from core.pool import WarmPool
+    from core.pool_state import Waiter
     from core.scribe import Scribe
     from core.settings import Settings
 
@@ -42,6 +43,7 @@ class Invoker:
         self._events = events
         self._settings = settings
         self._flights: dict[str, Flight] = {}
+        self._waiters: dict[str, Waiter] = {}
         self._accepting = True
         self._idle = asyncio.Event()
         self._idle.set()
@@ -89,6 +91,11 @@ class Invoker:
             raise
         return StreamingInvocation(flight)
 
+    def position(self, request_id: str) -> int:
+        """Its place in its function's queue, counted from 1; 0 once it is served or unknown."""
+        waiter = self._waiters.get(request_id)
+        return self._pool.position(waiter) if waiter is not None else 0
+
     def stop_accepting(self) -> None:
         """Refuse what comes from now on."""
         self._accepting = False
@@ -109,6 +116,7 @@ class Invoker:
         waiter = self._pool.enqueue(name, flight.request_id)
         try:
             if not waiter.ready.done():
+                self._waiters[flight.request_id] = waiter
                 async with asyncio.timeout(timeout):
                     await asyncio.shield(waiter.ready)
             instance = waiter.ready.result()
@@ -122,6 +130,8 @@ class Invoker:
             flight.cold = True
             flight.answered(_init_failure(error, flight))
             return None
+        finally:
+            self._waiters.pop(flight.request_id, None)
         flight.handed_to(instance, waiter.cold)
         self._events.publish(
             InvocationStarted(

@@ -13,9 +13,7 @@ import heapq
 import itertools
 import secrets
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 from core.errors import (
     ContainerStartFailedError,
@@ -27,6 +25,7 @@ from core.errors import (
 )
 from core.events import Event, InstanceChanged, InstanceExited, InstanceUpdated, InvocationQueued, QueueChanged
 from core.instances import Instance, InstanceExit, InstanceSnapshot, InstanceState, WarmInstance
+from core.pool_state import Plan, PoolFunction, PoolLimits, Room, Waiter
 
 __all__ = ["Plan", "PoolFunction", "PoolLimits", "Waiter", "WarmPool"]
 
@@ -36,69 +35,6 @@ _FIRST_BACKOFF = 0.25
 _LONGEST_BACKOFF = 15.0
 
 
-@dataclass(frozen=True, slots=True)
-class PoolLimits:
-    """What holds for all functions together. `memory_mb` 0 means no budget of memory."""
-
-    instances: int
-    memory_mb: int
-    starts: int
-    queue: int
-
-
-@dataclass(frozen=True, slots=True)
-class PoolFunction:
-    """What the pool must know of a function. Times are in seconds, memory in MB."""
-
-    name: str
-    backend: str
-    deploy_id: str
-    memory_mb: int
-    max_instances: int
-    idle_ttl: float
-    min_warm: int
-
-
-@dataclass(slots=True, eq=False)
-class Waiter:
-    """One invocation that wants an instance. `ready` gets it, or the reason why there is none."""
-
-    function_name: str
-    request_id: str
-    sequence: int
-    ready: asyncio.Future[Instance]
-    enqueued: float = field(default_factory=time.monotonic)
-    cold: bool = False
-
-
-@dataclass(slots=True)
-class Plan:
-    """What the facade has to carry out: instances to bring up, and to end (at once, or politely)."""
-
-    launch: list[Instance] = field(default_factory=list)
-    terminate: list[tuple[Instance, bool]] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        return bool(self.launch or self.terminate)
-
-
-@dataclass(slots=True, eq=False)
-class _Room:
-    """One function's part of the pool. `idle` is ordered by last use, the latest at the end."""
-
-    spec: PoolFunction
-    known: bool = True
-    instances: dict[str, Instance] = field(default_factory=dict)
-    idle: list[Instance] = field(default_factory=list)
-    waiters: deque[Waiter] = field(default_factory=deque)
-    wishes: deque[asyncio.Future[Instance]] = field(default_factory=deque)
-    promised: dict[str, asyncio.Future[Instance]] = field(default_factory=dict)
-    starting: int = 0
-    counted: int = 0
-    failures: int = 0
-    not_before: float = 0.0
-
-
 class WarmPool:
     """Keeps every instance's state; the only caller of `Instance.move`."""
 
@@ -106,7 +42,7 @@ class WarmPool:
         self._limits = limits
         self._publish = publish
         self._carry_out = carry_out
-        self._rooms: dict[str, _Room] = {}
+        self._rooms: dict[str, Room] = {}
         self._instances: dict[str, Instance] = {}
         self._gone: dict[str, asyncio.Future[None]] = {}
         self._sequence = itertools.count()
@@ -124,7 +60,7 @@ class WarmPool:
         """Take a function in, or its new definition: instances of another deploy go or drain."""
         room = self._rooms.get(spec.name)
         if room is None:
-            self._rooms[spec.name] = _Room(spec)
+            self._rooms[spec.name] = Room(spec)
         else:
             if room.spec.deploy_id != spec.deploy_id or not room.known:
                 room.failures, room.not_before = 0, 0.0
@@ -437,7 +373,7 @@ class WarmPool:
                     self._launch(room, "kept warm")
         self._arm(now)
 
-    def _may_launch(self, room: _Room, now: float, *, evict: bool = True) -> bool:
+    def _may_launch(self, room: Room, now: float, *, evict: bool = True) -> bool:
         spec = room.spec
         if room.counted >= spec.max_instances or self._starting >= self._limits.starts or now < room.not_before:
             return False
@@ -460,12 +396,12 @@ class WarmPool:
         budget = self._limits.memory_mb
         return self._counted < self._limits.instances and (budget == 0 or self._memory + spec.memory_mb <= budget)
 
-    def _givable(self, asking: _Room) -> Iterator[Instance]:
+    def _givable(self, asking: Room) -> Iterator[Instance]:
         for room in self._rooms.values():
             if room is not asking:
                 yield from (i for i in room.idle if not i.pinned)
 
-    def _launch(self, room: _Room, reason: str) -> Instance:
+    def _launch(self, room: Room, reason: str) -> Instance:
         spec = room.spec
         instance = Instance(
             id=f"i-{secrets.token_hex(4)}",
@@ -482,7 +418,7 @@ class WarmPool:
         self._plan.launch.append(instance)
         return instance
 
-    def _grant_wishes(self, room: _Room) -> None:
+    def _grant_wishes(self, room: Room) -> None:
         while room.wishes:
             wish = room.wishes[0]
             if wish.done():
@@ -499,7 +435,7 @@ class WarmPool:
             else:
                 return
 
-    def _hand_over(self, room: _Room, instance: Instance, *, cold: bool) -> None:
+    def _hand_over(self, room: Room, instance: Instance, *, cold: bool) -> None:
         waiter = room.waiters.popleft()
         self._waiting -= 1
         waiter.cold = cold
@@ -564,29 +500,29 @@ class WarmPool:
             waiter.ready.exception()  # the waiter may have been cancelled meanwhile: not "never retrieved"
         self._queue_changed(room)
 
-    def _take_out(self, room: _Room, waiter: Waiter) -> None:
+    def _take_out(self, room: Room, waiter: Waiter) -> None:
         room.waiters.remove(waiter)
         self._waiting -= 1
 
-    def _queue_changed(self, room: _Room) -> None:
+    def _queue_changed(self, room: Room) -> None:
         self._publish(QueueChanged(function_name=room.spec.name, waiting=len(room.waiters), waiting_all=self._waiting))
 
-    def _room(self, name: str) -> _Room:
+    def _room(self, name: str) -> Room:
         room = self._rooms.get(name)
         if room is None or not room.known:
             raise FunctionNotFoundError(name)
         return room
 
-    def _drop_if_empty(self, room: _Room) -> None:
+    def _drop_if_empty(self, room: Room) -> None:
         if not room.known and not room.instances and not room.waiters:
             self._rooms.pop(room.spec.name, None)
 
-    def _reapable(self, room: _Room) -> list[Instance]:
+    def _reapable(self, room: Room) -> list[Instance]:
         """Idle, unpinned, beyond the minimum warm; the least recently used first."""
         spare = room.counted - room.spec.min_warm if room.spec.min_warm else len(room.idle)
         return [i for i in room.idle if not i.pinned][: max(0, spare)]
 
-    def _count_down(self, room: _Room) -> None:
+    def _count_down(self, room: Room) -> None:
         reapable = set(map(id, self._reapable(room)))
         for instance in room.idle:
             reap_at = instance.last_used + instance.idle_ttl if id(instance) in reapable else None

@@ -255,6 +255,10 @@ class LambdaRuntime:
         """How many invocations wait, of one function or of all."""
         return self._pool.waiting(name)
 
+    def position(self, request_id: str) -> int:
+        """An invocation's place in its function's queue, counted from 1; 0 once it is served."""
+        return self._invoker.position(request_id)
+
     def running(self) -> int:
         """How many invocations are under way, those that wait included."""
         return len(self._invoker)
