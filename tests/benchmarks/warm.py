@@ -29,21 +29,20 @@ def figures() -> list[Figure]:
     """p50 and p99 of one invocation after the other, in milliseconds."""
     found = []
     for loop, run in LOOPS.items():
-        for source, quiet in (("api", True), ("window", False)):
-            if source == "window" and loop == "asyncio":
-                continue
-            times = run(lambda quiet=quiet: _facade(quiet))  # type: ignore[misc]
-            suffix = "" if quiet else ", payloads recorded"
-            budget = 1.2 if loop == "Qt loop" else None
-            found.append(Figure(f"warm invoke, {loop}{suffix}, p50", percentile(times, 0.5), "ms", at_most=budget))
-            found.append(Figure(f"warm invoke, {loop}{suffix}, p99", percentile(times, 0.99), "ms"))
+        times = run(_facade)
+        found += [
+            Figure(
+                f"warm invoke, {loop}, p50", percentile(times, 0.5), "ms", at_most=1.2 if loop == "Qt loop" else None
+            ),
+            Figure(f"warm invoke, {loop}, p99", percentile(times, 0.99), "ms"),
+        ]
     return found + _rie_figures()
 
 
-async def _facade(quiet: bool) -> list[float]:
+async def _facade() -> list[float]:
     with tempfile.TemporaryDirectory(prefix="stoker-bench-") as folder:
         root = Path(folder)
-        async with LambdaRuntime.open(home=root / "home", record_payloads=not quiet) as runtime:
+        async with LambdaRuntime.open(home=root / "home") as runtime:
             await runtime.add_function(echo(root))
             for _ in range(_WARM_UP):
                 await runtime.invoke("echo", _EVENT)
