@@ -192,7 +192,7 @@ class LambdaFunction:
         if self.max_instances is not None:
             limits.whole("max_instances", self.max_instances, 1, None)
         if self.idle_ttl is not None:
-            limits.seconds("idle_ttl", self.idle_ttl)
+            _set(self, "idle_ttl", limits.seconds("idle_ttl", self.idle_ttl))
         limits.whole("min_warm", self.min_warm, 0, None)
         if self.max_instances is not None and self.min_warm > self.max_instances:
             raise InvalidFunctionError(

@@ -7,7 +7,6 @@ https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -39,6 +38,7 @@ MOST_UNZIPPED_BYTES = 250 * 1024 * 1024
 """Code and layers together, unzipped; Lambda's own message says 262144000 bytes."""
 
 _MOST_TAGS = 50
+_MOST_WHOLE = 10**12
 _MOST_IMAGE_STRINGS = 1500
 
 RESERVED_ENVIRONMENT = frozenset(
@@ -104,14 +104,19 @@ def choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
 def whole(name: str, value: object, least: int, most: int | None, unit: str = "") -> None:
     """A whole number within bounds; True and 3.0 are not whole numbers here."""
     bounds = f"at least {least}" if most is None else f"from {least:,} to {most:,}"
-    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= (most or _MOST_WHOLE):
+        if isinstance(value, int) and abs(value) > _MOST_WHOLE:
+            value = "a number beyond all bounds"  # it may be too long to be printed
         raise InvalidFunctionError(name, value, f"must be a whole number {bounds}{' ' + unit if unit else ''}")
 
 
-def seconds(name: str, value: object) -> None:
+def seconds(name: str, value: object) -> float:
     """A length of time: zero or more, and finite."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MOST_WHOLE:
+        if isinstance(value, int) and abs(value) > _MOST_WHOLE:
+            value = "a number beyond all bounds"
         raise InvalidFunctionError(name, value, "must be a number of seconds, 0 or more")
+    return float(value)
 
 
 def path(name: str, value: object) -> Path:
