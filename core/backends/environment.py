@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.functions import LambdaFunction
+from core.limits import RESERVED_ENVIRONMENT
 
 __all__ = ["DEFAULT_REGION", "SearchPaths", "lambda_environment", "log_stream_name"]
 
@@ -23,24 +24,6 @@ _CREDENTIALS = {
     "AWS_SECRET_ACCESS_KEY": "stoker/local/dummy/secret/access/key0000",
     "AWS_SESSION_TOKEN": "stoker-local-dummy-session-token",
 }
-_RESERVED = frozenset(
-    {
-        "_HANDLER",
-        "_X_AMZN_TRACE_ID",
-        "AWS_DEFAULT_REGION",
-        "AWS_REGION",
-        "AWS_EXECUTION_ENV",
-        "AWS_LAMBDA_FUNCTION_NAME",
-        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-        "AWS_LAMBDA_FUNCTION_VERSION",
-        "AWS_LAMBDA_INITIALIZATION_TYPE",
-        "AWS_LAMBDA_LOG_GROUP_NAME",
-        "AWS_LAMBDA_LOG_STREAM_NAME",
-        "AWS_LAMBDA_RUNTIME_API",
-        "LAMBDA_TASK_ROOT",
-        "LAMBDA_RUNTIME_DIR",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +72,7 @@ def lambda_environment(
         environment["PYTHONPATH"] = _join(paths.python)
     if paths.node:
         environment["NODE_PATH"] = _join(paths.node)
-    environment.update((k, v) for k, v in function.environment.items() if k not in _RESERVED)
+    environment.update((k, v) for k, v in function.environment.items() if k not in RESERVED_ENVIRONMENT)
     region = environment.get("AWS_REGION", DEFAULT_REGION)
     environment |= {
         "_HANDLER": function.handler or "",

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Process", "Target", "find_members", "kill_group", "kill_process", "kill_trees", "started_at"]
+__all__ = ["Process", "Target", "find_members", "has_proc", "kill_group", "kill_process", "kill_trees", "started_at"]
 
 _PROC = Path("/proc")
 _HAS_PROC = (_PROC / "self" / "stat").exists()
@@ -53,9 +53,12 @@ def _read_stat(pid: int | str) -> Process | None:
         return None
     # the command's name may hold anything, so count from its closing parenthesis
     fields = data[data.rfind(b")") + 2 :].split()
-    return Process(
-        int(pid), int(fields[1]), int(fields[2]), int(fields[3]), fields[19].decode(), fields[0].decode()
-    )
+    return Process(int(pid), int(fields[1]), int(fields[2]), int(fields[3]), fields[19].decode(), fields[0].decode())
+
+
+def has_proc() -> bool:
+    """Whether this system tells of its processes under /proc."""
+    return _HAS_PROC
 
 
 def started_at(pid: int) -> str:
@@ -87,7 +90,7 @@ def find_members(targets: Iterable[Target]) -> dict[int, list[Process]]:
     if not _HAS_PROC or not wanted:
         return found
     processes = {}
-    for name in os.listdir(_PROC):
+    for name in os.listdir(_PROC):  # noqa: PTH208 - hundreds of names, many times
         if name.isdigit() and (process := _read_stat(name)) is not None:
             processes[process.pid] = process
     leaders = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import stat
 import time
@@ -18,6 +19,8 @@ from pathlib import Path
 __all__ = ["InstanceDirectory", "InstanceRecord", "remove_tree", "stored_instances"]
 
 _RECORD = "instance.json"
+# anything shorter could be found in the environment of a process that is not ours
+_TOKEN = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ def _open_up(path: Path) -> None:
     while waiting:
         directory = waiting.pop()
         try:
-            os.chmod(directory, stat.S_IRWXU)
+            directory.chmod(stat.S_IRWXU)
             with os.scandir(directory) as entries:
                 waiting.extend(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
         except OSError:
@@ -133,4 +136,4 @@ def _read(path: Path) -> InstanceRecord | None:
         and isinstance(record.started, str)
         and isinstance(record.cgroup, str)
     )
-    return record if sound else None
+    return record if sound and _TOKEN.fullmatch(record.token) else None
