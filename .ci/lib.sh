@@ -51,14 +51,14 @@ bounded() {
   return "$status"
 }
 
-# Processes whose program, folder or arguments lie in the work folder (this shell's own children aside).
+# Processes whose program, folder, arguments or environment name the work folder (this shell and its screen aside).
 pids_of_work() {
   local entry pid
   for entry in /proc/[0-9]*; do
     pid=${entry#/proc/}
     [ "$pid" != "$$" ] && [ "$pid" != "$BASHPID" ] && [ "$pid" != "$screen_pid" ] || continue
     if [[ "$(readlink "$entry/exe" 2>/dev/null)" == "$work"/* || "$(readlink "$entry/cwd" 2>/dev/null)" == "$work"/* ]] \
-      || tr '\0' '\n' <"$entry/cmdline" 2>/dev/null | grep -qF -- "$work/"; then
+      || cat "$entry/cmdline" "$entry/environ" 2>/dev/null | grep -qaF -- "$work/"; then
       echo "$pid"
     fi
   done 2>/dev/null

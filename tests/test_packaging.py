@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -48,12 +48,12 @@ def _sources(*folders: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if importlib.util.find_spec("setuptools") is None:
+    try:
+        version = importlib.metadata.version("setuptools")
+    except importlib.metadata.PackageNotFoundError:
         pytest.skip("setuptools is not installed (the extra `dev` brings it)")
-    import setuptools
-
-    if int(setuptools.__version__.split(".")[0]) < 77:
-        pytest.skip(f"setuptools {setuptools.__version__} is too old to build with; 77 is needed")
+    if int(version.split(".")[0]) < 77:
+        pytest.skip(f"setuptools {version} is too old to build with; 77 is needed")
     # A copy, so that no build/ or egg-info is left in the checkout.
     source = tmp_path_factory.mktemp("source") / "stoker"
     source.mkdir()

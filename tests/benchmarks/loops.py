@@ -22,11 +22,18 @@ def run_qt(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """On the loop that the window runs on (qasync), off screen."""
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     from PySide6.QtWidgets import QApplication
-    from qasync import QEventLoop
 
-    app = QApplication.instance() or QApplication(["stoker-benchmarks"])
-    with asyncio.Runner(loop_factory=lambda: QEventLoop(app, already_running=False)) as runner:
+    from gui.loop import make_loop
+
+    existing = QApplication.instance()
+    app = existing if isinstance(existing, QApplication) else QApplication(["stoker-benchmarks"])
+    _KEEP.append(app)
+    with asyncio.Runner(loop_factory=lambda: make_loop(app)) as runner:
         return runner.run(main())
+
+
+# an application that is collected takes the next measurement with it
+_KEEP: list[object] = []
 
 
 LOOPS = {"asyncio": run_plain, "Qt loop": run_qt}

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from core.runtime import LambdaRuntime
+from core.settings import Settings
 from tests.benchmarks.functions import echo
 from tests.benchmarks.loops import LOOPS
 from tests.benchmarks.report import Figure
@@ -31,8 +32,8 @@ def figures() -> list[Figure]:
 async def _measure() -> tuple[float, float]:
     with tempfile.TemporaryDirectory(prefix="stoker-bench-") as folder:
         root = Path(folder)
-        limits = {"max_instances": _INSTANCES, "queue_limit": _COUNT, "queue_timeout": 120.0}
-        async with LambdaRuntime.open(home=root / "home", **limits) as runtime:
+        settings = Settings(max_instances=_INSTANCES, queue_limit=_COUNT, queue_timeout=120.0)
+        async with LambdaRuntime.open(home=root / "home", settings=settings) as runtime:
             await runtime.add_function(echo(root))
             await runtime.launch("echo")
             await runtime.evict("echo")

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
+from typing import BinaryIO
 
 _HEAD = (
     "POST /2018-06-01/runtime/invocation/{id}/response HTTP/1.1\r\nHost: {host}\r\n"
@@ -15,7 +16,7 @@ _HEAD = (
 )
 
 
-def _lines(stream: socket.SocketIO) -> Iterator[str]:
+def _lines(stream: BinaryIO) -> Iterator[str]:
     while (line := stream.readline().decode("latin-1").rstrip("\r\n")) != "":
         yield line
 
