@@ -17,18 +17,18 @@ from core.runtime import LambdaRuntime
 from tests.core.sources import Gate, scripted_function
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from core.invocation import StreamingInvocation
     from tests.core.conftest import Leftovers
 
 
-def steps(*wanted: list[object]) -> bytes:
+def steps(*wanted: Sequence[object]) -> bytes:
     return json.dumps(list(wanted)).encode()
 
 
-async def started(runtime: LambdaRuntime, gate: Gate, *more: list[object]) -> StreamingInvocation:
+async def started(runtime: LambdaRuntime, gate: Gate, *more: Sequence[object]) -> StreamingInvocation:
     """An invocation whose first chunk has arrived and whose function waits at the gate."""
     invocation = await runtime.invoke_streaming("scripted", steps(["chunk", "arrived"], gate.step, *more))
     assert await invocation.next_chunk() == b"arrived"
@@ -160,7 +160,7 @@ async def test_a_timeout_ends_the_runtime_also_when_nobody_reads(
     ],
 )
 async def test_a_runtime_that_ends_in_the_middle_gives_what_had_arrived_and_why(
-    runtime: LambdaRuntime, tmp_path: Path, step: list[object], message: str
+    runtime: LambdaRuntime, tmp_path: Path, step: Sequence[object], message: str
 ) -> None:
     await runtime.add_function(scripted_function(tmp_path))
     invocation = await runtime.invoke_streaming("scripted", steps(["chunk", "arrived"], step))

@@ -15,10 +15,11 @@ from core.runtime import LambdaRuntime
 from tests.core.sources import Gate, python_function, scripted_function
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
-def steps(*wanted: list[object]) -> bytes:
+def steps(*wanted: Sequence[object]) -> bytes:
     return json.dumps(list(wanted)).encode()
 
 
