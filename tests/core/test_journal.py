@@ -224,7 +224,7 @@ async def test_rows_are_written_without_anybody_asking(journal: Journal, path: P
 
     async def written() -> bool:
         with closing(sqlite3.connect(path)) as other:
-            return other.execute("SELECT count(*) FROM events").fetchone() == (1,)
+            return bool(other.execute("SELECT count(*) FROM events").fetchone() == (1,))
 
     await until(written)
 
@@ -563,7 +563,7 @@ async def test_writing_resumes_by_itself(journal: Journal, path: Path) -> None:
 
     async def written() -> bool:
         with closing(sqlite3.connect(path)) as other:
-            return other.execute("SELECT count(*) FROM invocations").fetchone() == (1,)
+            return bool(other.execute("SELECT count(*) FROM invocations").fetchone() == (1,))
 
     await until(written)
 

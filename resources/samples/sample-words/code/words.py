@@ -34,7 +34,7 @@ def main():
         except ValueError as error:
             report(api, request_id, error)
             continue
-        print(f"writing {len(words)} words, {delay * 1000:g} ms apart", flush=True)
+        print(f"words to write: {len(words)}, one every {delay * 1000:g} ms", flush=True)
         stream(api, request_id, words, delay, fail_after)
 
 
