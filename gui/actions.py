@@ -32,6 +32,7 @@ class Actions(QObject):
         super().__init__(parent)
         local = Qt.ShortcutContext.WidgetWithChildrenShortcut
 
+        self.add = self._make("add", "Add function…", "Describe a function and choose its code", "Ctrl+N")
         self.add_zip = self._make("add_zip", "Add function from a zip…", "Choose a deployment package", "Ctrl+O")
         self.add_folder = self._make(
             "add_folder", "Add function from a folder…", "Choose a folder with the code", "Ctrl+Shift+O"

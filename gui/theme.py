@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, fields
 
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication
+from PySide6.QtWidgets import QApplication
 
 from core.instances import InstanceState
 
@@ -94,13 +96,17 @@ def mono_font(points_less: float = 0.5) -> QFont:
 
 
 class Theme(QObject):
-    """The tokens in force. `changed` is emitted after they were replaced."""
+    """The tokens in force. `changed` is emitted after they were replaced.
+
+    `install` puts them on the whole application: palette and style sheet, again at each change.
+    """
 
     changed = Signal()
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._forced: Tokens | None = None
+        self._app: QApplication | None = None
         hints = QGuiApplication.styleHints()
         hints.colorSchemeChanged.connect(self._scheme_changed)
 
@@ -115,14 +121,41 @@ class Theme(QObject):
         """The colour of a token by name ("busy", "dim", ...)."""
         return QColor(getattr(self.tokens, token))
 
+    def install(self, app: QApplication) -> None:
+        """Dress the application, now and whenever the tokens change."""
+        self._app = app
+        # one style on every platform: what is drawn is ours, what is not drawn stays consistent with it
+        app.setStyle("Fusion")
+        self._dress()
+
+    def uninstall(self) -> None:
+        """Leave the application as it is and follow nothing any more."""
+        self._app = None
+        with suppress(RuntimeError):
+            QGuiApplication.styleHints().colorSchemeChanged.disconnect(self._scheme_changed)
+
     def force(self, tokens: Tokens | None) -> None:
         """Use these tokens whatever the system says (screenshots, a person's choice); None follows again."""
         self._forced = tokens
-        self.changed.emit()
+        self._replaced()
 
     def _scheme_changed(self) -> None:
         if self._forced is None:
-            self.changed.emit()
+            self._replaced()
+
+    def _replaced(self) -> None:
+        self._dress()
+        self.changed.emit()
+
+    def _dress(self) -> None:
+        if self._app is None:
+            return
+        from gui.style import palette, style_sheet
+
+        tokens = self.tokens
+        self._app.setPalette(palette(tokens))
+        points = QGuiApplication.font().pointSizeF()
+        self._app.setStyleSheet(style_sheet(tokens, points if points > 0 else 10.0))
 
 
 assert {f.name for f in fields(Tokens)} >= set(_STATE_TOKENS.values())
