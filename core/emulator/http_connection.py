@@ -1,0 +1,477 @@
+"""One HTTP/1.1 connection as an asyncio protocol: heads by h11, bodies by our own decoders.
+
+Nothing in here knows of Lambda. A request becomes an `Exchange` as soon as its head is complete; the
+handler is called synchronously with it and answers now or later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Protocol, cast
+
+import h11
+
+from .http_body import Body
+from .http_decoders import ChunkedDecoder, Decoder, LengthDecoder
+
+__all__ = ["Exchange", "HttpConnection", "Limits", "Owner"]
+
+_log = logging.getLogger(__name__)
+_LINGER = 1.0  # seconds in which a peer that still sends may read the answer that refused it
+_DISCARD_MOST = 64 * 1024 * 1024  # bytes of an unwanted body that are let go by to keep a connection
+_PIPELINED_MOST = 64 * 1024
+_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+
+
+class Limits:
+    """What a connection allows: head size in bytes, and seconds (None: no limit)."""
+
+    __slots__ = ("head_size", "head_timeout", "idle_timeout")
+
+    def __init__(
+        self, head_size: int = 64 * 1024, head_timeout: float | None = 10.0, idle_timeout: float | None = None
+    ) -> None:
+        self.head_size = head_size
+        self.head_timeout = head_timeout
+        self.idle_timeout = idle_timeout
+
+
+class Owner(Protocol):
+    """What a connection needs of its server."""
+
+    limits: Limits
+    receive_buffer: bytearray
+    receive_view: memoryview
+
+    def accept(self, connection: HttpConnection) -> bool:
+        """Whether this connection is taken."""
+
+    def handle(self, exchange: Exchange) -> None:
+        """Called with each request."""
+
+    def forget(self, connection: HttpConnection) -> None:
+        """The connection is gone."""
+
+
+class Exchange:
+    """One request and its response.
+
+    `headers` have lower-case names. `on_gone` is called when the peer goes away before the response
+    is complete. Writing after that does nothing.
+    """
+
+    __slots__ = (
+        "_connection",
+        "body",
+        "chunked",
+        "finished",
+        "headers",
+        "method",
+        "on_gone",
+        "path",
+        "query",
+        "started",
+    )
+
+    def __init__(
+        self, connection: HttpConnection, method: str, target: str, headers: list[tuple[str, str]], body: Body
+    ) -> None:
+        path, _, query = target.partition("?")
+        if not path.startswith("/") and "://" in path:
+            path = "/" + path.partition("://")[2].partition("/")[2]
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.body = body
+        self.on_gone: Callable[[], None] | None = None
+        self.started = False
+        self.finished = False
+        self._connection = connection
+
+    @property
+    def gone(self) -> bool:
+        """Whether the peer can no longer be written to."""
+        return self._connection.lost
+
+    @property
+    def peer(self) -> str:
+        """The peer's address, without its port."""
+        return self._connection.peer
+
+    def header(self, name: str) -> str | None:
+        """The first header of this lower-case name."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+    def respond(self, status: int, body: bytes = b"", headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Send a whole response."""
+        self._connection.send_head(self, status, [*headers, ("content-length", str(len(body)))], body)
+        self._connection.send_end(self, ())
+
+    def start(self, status: int, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Send the head of a response whose body follows by `write` and `end`."""
+        self._connection.send_head(self, status, [*headers, ("transfer-encoding", "chunked")], b"")
+
+    async def write(self, data: bytes) -> None:
+        """Send a piece of the body; waits while the peer does not take what was sent."""
+        self._connection.send_data(self, data)
+        await self._connection.writable()
+
+    def end(self, trailers: Sequence[tuple[str, str]] = ()) -> None:
+        """The body is complete."""
+        self._connection.send_end(self, trailers)
+
+    def abort(self) -> None:
+        """Cut the connection, so that the peer sees that the response is not complete."""
+        self._connection.abort()
+
+
+class HttpConnection(asyncio.BufferedProtocol):
+    """The server's side of one connection: one request at a time, kept alive between them."""
+
+    def __init__(self, owner: Owner) -> None:
+        self.lost = False
+        self.peer = ""
+        self.drain_left = 0
+        self._owner = owner
+        self._transport: asyncio.Transport | None = None
+        self._parser = self._new_parser()
+        self._exchange: Exchange | None = None
+        self._body_over = True
+        self._pending = b""  # received after the request that is being served
+        self._ignored = 0
+        self._closing = False
+        self._eof = False
+        self._in_head = False
+        self._read_paused = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._write_paused = False
+        self._writers: list[asyncio.Future[None]] = []
+
+    # the transport's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A peer has connected."""
+        self._transport = cast(asyncio.Transport, transport)
+        address = transport.get_extra_info("peername")
+        self.peer = address[0] if isinstance(address, tuple) else ""
+        if not self._owner.accept(self):
+            self._transport.abort()
+            return
+        self._watch(self._owner.limits.idle_timeout)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone, whoever closed it."""
+        self.lost = True
+        self._stop_watch()
+        for writer in self._writers:
+            if not writer.done():
+                writer.set_result(None)
+        self._writers.clear()
+        self._owner.forget(self)
+        self._peer_gone()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go; it is used up before anybody else receives."""
+        return self._owner.receive_view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes have come."""
+        self.drain_left -= nbytes
+        self._received(self._owner.receive_buffer, nbytes)
+
+    def eof_received(self) -> bool:
+        """The peer sends no more; True keeps the connection for the answer."""
+        self._eof = True
+        self.drain_left = 0
+        exchange = self._exchange
+        if exchange is None or self._closing:
+            return False
+        if not exchange.body.ended:
+            exchange.body.cut()
+        elif exchange.on_gone is not None:
+            self._peer_gone()
+            return False
+        # a peer that has sent all may still read the answer
+        return not exchange.finished and self._exchange is exchange and not self.lost
+
+    def pause_writing(self) -> None:
+        """The peer does not take what is sent."""
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        """It takes it again."""
+        self._write_paused = False
+        for writer in self._writers:
+            if not writer.done():
+                writer.set_result(None)
+        self._writers.clear()
+
+    def fileno(self) -> int:
+        """The socket's descriptor, or -1 once it is closed."""
+        if self._transport is None or self.lost:
+            return -1
+        sock = self._transport.get_extra_info("socket")
+        return int(sock.fileno()) if sock is not None else -1
+
+    def abort(self) -> None:
+        """Close at once, without sending what is queued."""
+        if self._transport is not None and not self.lost:
+            self._transport.abort()
+
+    def drain(self, on: bool) -> None:
+        """While on, take what has arrived although a reader holds the connection back."""
+        if self._exchange is not None:
+            self._exchange.body.drain(on)
+
+    # requests
+
+    def _new_parser(self) -> h11.Connection:
+        return h11.Connection(h11.SERVER, max_incomplete_event_size=self._owner.limits.head_size)
+
+    def _received(self, data: bytes | bytearray, end: int) -> None:
+        if self._closing:
+            self._ignore(end)
+            return
+        exchange = self._exchange
+        if exchange is None:
+            self._parse(bytes(memoryview(data)[:end]))
+        elif self._body_over:
+            self._pending += bytes(memoryview(data)[:end])
+            if len(self._pending) > _PIPELINED_MOST:
+                self._pause()
+        else:
+            self._feed(exchange, data, 0, end)
+
+    def _feed(self, exchange: Exchange, data: bytes | bytearray, start: int, end: int) -> None:
+        body = exchange.body
+        if body.error is not None:
+            self._ignore(end - start)
+            return
+        at = body.feed(data, start, end)
+        if exchange.finished:
+            self._ignored += at - start
+            if self._ignored > _DISCARD_MOST:
+                self._close_soon()
+        if body.ended and not self._body_over and body.error is None:
+            self._body_done(bytes(memoryview(data)[at:end]))
+
+    def _ignore(self, count: int) -> None:
+        self._ignored += count
+        if self._ignored > _DISCARD_MOST:
+            self.abort()
+
+    def _body_done(self, rest: bytes) -> None:
+        """The whole body has come; `rest` already belongs to the next request."""
+        self._body_over = True
+        self._pending = rest
+        self._next_cycle()
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self._parser.receive_data(data)
+            event = self._parser.next_event()
+        except h11.RemoteProtocolError as error:
+            self._refuse(error.error_status_hint, str(error))
+            return
+        if event is h11.NEED_DATA:
+            if not self._in_head:
+                self._in_head = True
+                self._watch(self._owner.limits.head_timeout)
+            return
+        if not isinstance(event, h11.Request):
+            self._refuse(400, "not a request")
+            return
+        self._in_head = False
+        self._stop_watch()
+        self._begin(event, self._parser.trailing_data[0])
+
+    def _begin(self, event: h11.Request, rest: bytes) -> None:
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers]
+        decoder: Decoder = LengthDecoder(0)
+        for name, value in headers:
+            if name == "transfer-encoding":  # h11 lets nothing but "chunked" through; it goes before a length
+                decoder = ChunkedDecoder(self._owner.limits.head_size)
+                break
+            if name == "content-length":
+                decoder = LengthDecoder(int(value))
+        body = Body(decoder, pause=self._pause, resume=self._resume, finished=self._body_done)
+        exchange = Exchange(self, event.method.decode("latin-1"), event.target.decode("latin-1"), headers, body)
+        self._exchange = exchange
+        self._ignored = 0
+        self._body_over = body.ended
+        self._pending = rest if body.ended else b""
+        if self._parser.they_are_waiting_for_100_continue and not body.ended:
+            self._send(h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue"))
+        try:
+            self._owner.handle(exchange)
+        except Exception:
+            _log.exception("%s %s could not be answered", exchange.method, exchange.path)
+            if not exchange.started:
+                exchange.respond(500)
+            else:
+                self.abort()
+        if rest and self._exchange is exchange and not self._body_over:
+            self._feed(exchange, rest, 0, len(rest))
+
+    def _refuse(self, status: int, reason: str) -> None:
+        """Answer what is not HTTP, and close."""
+        _log.debug("refused a connection from %s: %s", self.peer, reason)
+        if self._parser.our_state is h11.IDLE or self._parser.our_state is h11.SEND_RESPONSE:
+            phrase = _REASONS.get(status, b"Bad Request")
+            self._send(
+                h11.Response(
+                    status_code=status, headers=[("connection", "close"), ("content-length", "0")], reason=phrase
+                )
+            )
+        self._close_soon()
+
+    def _next_cycle(self) -> None:
+        """Go on with the next request once the body has come and the response is out."""
+        exchange = self._exchange
+        if exchange is None or not exchange.finished or self.lost or self._closing:
+            return
+        if not self._body_over:
+            if exchange.body.error is not None:
+                self._close_soon()
+            elif not exchange.body.ended:
+                exchange.body.on_end = None
+                exchange.body.discard()
+            return
+        if self._eof or self._parser.our_state is not h11.DONE:
+            self._close_soon()
+            return
+        self._exchange = None
+        self._parser = self._new_parser()
+        self._resume()
+        pending, self._pending = self._pending, b""
+        if pending:
+            self._parse(pending)
+        else:
+            self._watch(self._owner.limits.idle_timeout)
+
+    def _peer_gone(self) -> None:
+        exchange = self._exchange
+        if exchange is None:
+            return
+        if not exchange.body.ended:
+            exchange.body.cut()
+        if not exchange.finished and exchange.on_gone is not None:
+            gone, exchange.on_gone = exchange.on_gone, None
+            gone()
+
+    # responses
+
+    def send_head(self, exchange: Exchange, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        """Write a response's head, and with it a body that is complete."""
+        if exchange is not self._exchange or exchange.started or self.lost:
+            exchange.started = True
+            return
+        exchange.started = True
+        if exchange.body.error is not None and not any(name == "connection" for name, _ in headers):
+            headers.append(("connection", "close"))
+        response = h11.Response(
+            status_code=status,
+            headers=_encoded(headers),
+            reason=_REASONS.get(status, b""),
+        )
+        head = self._parser.send(response) or b""
+        if body and exchange.method != "HEAD":
+            pieces = self._parser.send_with_data_passthrough(h11.Data(data=body)) or []
+            head = b"".join((head, *pieces)) if len(body) <= 64 * 1024 else head
+            self._write(head)
+            if len(body) > 64 * 1024:
+                self._write(body)
+        else:
+            self._write(head)
+
+    def send_data(self, exchange: Exchange, data: bytes) -> None:
+        """Write a piece of a response's body."""
+        if exchange is not self._exchange or exchange.finished or self.lost or not data or exchange.method == "HEAD":
+            return
+        for piece in self._parser.send_with_data_passthrough(h11.Data(data=data)) or ():
+            self._write(piece)
+
+    def send_end(self, exchange: Exchange, trailers: Sequence[tuple[str, str]]) -> None:
+        """Complete a response."""
+        if exchange is not self._exchange or exchange.finished:
+            return
+        exchange.finished = True
+        exchange.on_gone = None
+        if self.lost:
+            return
+        fields = _encoded(trailers)
+        if self._parser.their_http_version == b"1.0":
+            fields = []  # it has no chunks, hence no trailers
+        self._send(h11.EndOfMessage(headers=fields))
+        self._next_cycle()
+
+    async def writable(self) -> None:
+        """Wait while the peer does not take what was written."""
+        if self._write_paused and not self.lost:
+            writer = asyncio.get_running_loop().create_future()
+            self._writers.append(writer)
+            await writer
+
+    def _send(self, event: h11.Event) -> None:
+        data = self._parser.send(event)
+        if data:
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and not self.lost and not self._closing:
+            self._transport.write(data)
+
+    # reading on and off, and the clock
+
+    def _pause(self) -> None:
+        if self._transport is not None and not self._read_paused and not self._transport.is_closing():
+            self._read_paused = True
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self._transport is not None and self._read_paused and not self._transport.is_closing():
+            self._read_paused = False
+            self._transport.resume_reading()
+
+    def _watch(self, seconds: float | None) -> None:
+        self._stop_watch()
+        if seconds is not None:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._too_slow)
+
+    def _stop_watch(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _too_slow(self) -> None:
+        self._timer = None
+        if self._in_head and not self._closing:
+            self._refuse(408, "its request took too long")
+        else:
+            self.abort()
+
+    def _close_soon(self) -> None:
+        """Close, but let the peer read the answer: a close with unread data would reset the connection."""
+        if self._closing or self._transport is None or self.lost:
+            return
+        self._closing = True
+        self._ignored = 0
+        if self._eof or (self._exchange is not None and self._body_over):
+            self._transport.close()
+            return
+        self._resume()
+        with suppress(OSError, RuntimeError):
+            self._transport.write_eof()
+        self._watch(_LINGER)
+
+
+def _encoded(headers: Sequence[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("ascii"), value.encode("utf-8", "surrogateescape")) for name, value in headers]

@@ -1,0 +1,184 @@
+"""A small HTTP/1.1 server in asyncio: streamed bodies both ways, trailers, back-pressure.
+
+The Runtime API and the invoke endpoints stand on it. It works on every loop that has sockets,
+qasync's included, and needs no thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import socket
+import struct
+import termios
+from collections.abc import Awaitable, Callable
+
+from .http_connection import Exchange, HttpConnection, Limits
+
+__all__ = ["Exchange", "HttpServer", "Limits", "in_tasks"]
+
+_log = logging.getLogger(__name__)
+
+_RECEIVE = 64 * 1024
+_KERNEL_BUFFER = 256 * 1024  # keeps what the kernel holds of one connection within the same bound as ours
+_SETTLE_ROUNDS = 8
+_SETTLE_MOST = 400
+
+
+class HttpServer:
+    """Listens on one address and gives each request to `handler`, synchronously.
+
+    `allow` decides by the peer's address who may connect; others are cut off at once.
+    """
+
+    def __init__(
+        self,
+        handler: Callable[[Exchange], None],
+        *,
+        limits: Limits | None = None,
+        max_connections: int = 256,
+        allow: Callable[[str], bool] | None = None,
+    ) -> None:
+        self.limits = limits or Limits()
+        self.receive_buffer = bytearray(_RECEIVE)
+        self.receive_view = memoryview(self.receive_buffer)
+        self._handler = handler
+        self._max_connections = max_connections
+        self._allow = allow
+        self._connections: set[HttpConnection] = set()
+        self._server: asyncio.Server | None = None
+        self._settling: set[asyncio.Handle] = set()
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._connections)
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
+        """Listen; returns "host:port" as bound. Raises OSError where that cannot be."""
+        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _KERNEL_BUFFER)
+            sock.bind((host, port))
+            sock.listen(128)
+            sock.setblocking(False)
+            self._server = await asyncio.get_running_loop().create_server(lambda: HttpConnection(self), sock=sock)
+        except BaseException:
+            sock.close()
+            raise
+        bound = sock.getsockname()
+        return f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"
+
+    async def aclose(self) -> None:
+        """Close the listener and cut all connections. Idempotent."""
+        self.close()
+        server, self._server = self._server, None
+        if server is not None:
+            await server.wait_closed()
+
+    def close(self) -> None:
+        """The same without waiting for it."""
+        if self._server is not None:
+            self._server.close()
+        for handle in self._settling:
+            handle.cancel()
+        self._settling.clear()
+        for connection in tuple(self._connections):
+            connection.abort()
+
+    def settle(self, then: Callable[[], None]) -> None:
+        """Call `then` once everything that has arrived by now has been read.
+
+        That is what the kernel holds for open connections, past a reader that holds one back, and
+        what comes of connections that wait to be accepted.
+        """
+        loop = asyncio.get_running_loop()
+        watched = [connection for connection in self._connections if _unread(connection)]
+        for connection in watched:
+            connection.drain_left = _unread(connection)
+            connection.drain(True)
+        rounds = 0
+        handle: asyncio.Handle
+
+        def turn() -> None:
+            nonlocal rounds, handle
+            self._settling.discard(handle)
+            rounds += 1
+            waiting = any(one.drain_left > 0 and not one.lost for one in watched)
+            if rounds < _SETTLE_ROUNDS or (waiting and rounds < _SETTLE_MOST):
+                handle = loop.call_soon(turn)
+                self._settling.add(handle)
+                return
+            for connection in watched:
+                connection.drain(False)
+            then()
+
+        handle = loop.call_soon(turn)
+        self._settling.add(handle)
+
+    # what a connection asks of its server
+
+    def accept(self, connection: HttpConnection) -> bool:
+        """Take a connection, or not."""
+        if len(self._connections) >= self._max_connections:
+            _log.warning("a connection from %s was refused: %d are open", connection.peer, len(self._connections))
+            return False
+        if self._allow is not None and not self._allow(connection.peer):
+            _log.warning("a connection from %s was refused: not the peer this address is for", connection.peer)
+            return False
+        self._connections.add(connection)
+        return True
+
+    def handle(self, exchange: Exchange) -> None:
+        """Give a request to the handler."""
+        self._handler(exchange)
+
+    def forget(self, connection: HttpConnection) -> None:
+        """A connection is gone."""
+        self._connections.discard(connection)
+
+
+def _unread(connection: HttpConnection) -> int:
+    descriptor = connection.fileno()
+    if descriptor < 0:
+        return 0
+    with contextlib.suppress(OSError):
+        return int(struct.unpack("i", fcntl.ioctl(descriptor, termios.FIONREAD, b"\0\0\0\0"))[0])
+    return 0
+
+
+class in_tasks:  # noqa: N801 - reads as a function where it is used
+    """A handler that answers each request in a task of its own, by the coroutine function `answer`.
+
+    A task that fails is logged and its response cut or answered with 500. `aclose` cancels them.
+    """
+
+    def __init__(self, answer: Callable[[Exchange], Awaitable[None]]) -> None:
+        self._answer = answer
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Begin to answer."""
+        task = asyncio.get_running_loop().create_task(self._run(exchange))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, exchange: Exchange) -> None:
+        try:
+            await self._answer(exchange)
+        except Exception:
+            _log.exception("%s %s could not be answered", exchange.method, exchange.path)
+        finally:
+            if not exchange.started:
+                exchange.respond(500)
+            elif not exchange.finished:
+                exchange.abort()
+
+    async def aclose(self) -> None:
+        """Cancel what is still being answered, and wait for it."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
