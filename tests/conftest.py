@@ -6,10 +6,12 @@ missing. `STOKER_CI_ALLOW_SKIPS` holds parts of reasons that are let through, se
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("window") is not None:
             item.add_marker(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    """Collect Qt's objects here: left to a later collection on a worker thread, they end the process."""
+    yield
+    if "gui" in item.path.parts:
+        gc.collect()
 
 
 def _unwanted(reports: list[pytest.TestReport | pytest.CollectReport]) -> list[tuple[str, str]]:

@@ -27,10 +27,12 @@ def main() -> int:
     names = _ALL if "all" in which else tuple(name for name in _ALL if name in which)
     print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores\n")
     figures: list[Figure] = []
-    for name in names:
-        print(f"measuring: {name} ...", file=sys.stderr, flush=True)
-        figures += importlib.import_module(f"tests.benchmarks.{name}").figures()
-    print_table(figures)
+    try:
+        for name in names:
+            print(f"measuring: {name} ...", file=sys.stderr, flush=True)
+            figures += importlib.import_module(f"tests.benchmarks.{name}").figures()
+    finally:
+        print_table(figures)
     return 1 if any(figure.met is False for figure in figures) else 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -28,8 +29,12 @@ def run_qt(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     existing = QApplication.instance()
     app = existing if isinstance(existing, QApplication) else QApplication(["stoker-benchmarks"])
     _KEEP.append(app)
-    with asyncio.Runner(loop_factory=lambda: make_loop(app)) as runner:
-        return runner.run(main())
+    try:
+        with asyncio.Runner(loop_factory=lambda: make_loop(app)) as runner:
+            return runner.run(main())
+    finally:
+        # The closed loop's timers are garbage in a cycle. Collected later, and on another thread, they end the process.
+        gc.collect()
 
 
 # an application that is collected takes the next measurement with it
