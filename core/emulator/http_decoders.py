@@ -174,8 +174,9 @@ class ChunkedDecoder:
             match = _SIZE_LINE.fullmatch(self._line)
             if match is None:
                 raise BodyError(f"not a chunk's size: {bytes(self._line[:40])!r}")
+            size = int(match[1], 16)  # before the line goes, which the match still looks into
             self._line.clear()
-            self._begin(int(match[1], 16))
+            self._begin(size)
         elif len(self._line) > _MAX_LINE:
             raise BodyError("a chunk's size line is too long")
         return stop
