@@ -1,0 +1,358 @@
+"""The live response: as text, JSON, chunks, bytes or log lines, and below it when the chunks came."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+from PySide6.QtCore import QModelIndex, QTimer, Signal
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QFileDialog,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QPushButton,
+    QStackedWidget,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from gui.context import Context
+from gui.formatting import format_bytes, format_count
+from gui.theme import mono_font
+from gui.workbench.chunk_model import ChunkModel
+from gui.workbench.chunk_strip import ChunkStrip
+from gui.workbench.failure import function_failure, own_failure
+from gui.workbench.failure_view import FailureView
+from gui.workbench.feeds import Feed, JsonFeed, TextFeed
+from gui.workbench.hex_view import HexView
+from gui.workbench.live_text import LiveText
+from gui.workbench.response import LISTED
+from gui.workbench.run import Run, RunState
+from gui.workbench.segments import Segments
+
+__all__ = ["ResponseView"]
+
+_log = logging.getLogger(__name__)
+
+ERROR, TEXT, JSON, CHUNKS, HEX, LOGS = "Error", "Text", "JSON", "Chunks", "Hex", "Logs"
+_VIEWS = (ERROR, TEXT, JSON, CHUNKS, HEX, LOGS)
+# what one frame may spend on putting text into a view
+_BUDGET = 0.008
+_COPIED_MS = 1_200
+
+
+class ResponseView(QWidget):
+    """Shows one `Run` at a time; `refresh` takes in what is new and says whether it needs another frame."""
+
+    saved = Signal(str)
+
+    def __init__(self, context: Context, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._context = context
+        self._run: Run | None = None
+        self._picked = False
+        self._feeds: dict[str, Feed] = {}
+        self._logged: list[str] = []
+        self._build()
+        self._choose(TEXT)
+
+    # --- parts
+
+    def _build(self) -> None:
+        theme = self._context.theme
+        mono = mono_font()
+        title = QLabel("Response", self)
+        title.setProperty("role", "heading")
+        self.segments = Segments(_VIEWS, self)
+        self.segments.offer(ERROR, False)
+        self.segments.chosen.connect(self._person_chose)
+        self.copy_button = QPushButton("Copy", self)
+        self.copy_button.setObjectName("copy_response")
+        self.copy_button.setToolTip("Copy the response as text")
+        self.copy_button.setFixedWidth(self.copy_button.fontMetrics().horizontalAdvance("Copied") + 26)
+        self.copy_button.clicked.connect(self.copy)
+        self._copied = QTimer(self)
+        self._copied.setSingleShot(True)
+        self._copied.setInterval(_COPIED_MS)
+        self._copied.timeout.connect(lambda: self.copy_button.setText("Copy"))
+        self.save_button = QPushButton("Save as…", self)
+        self.save_button.setObjectName("save_response")
+        self.save_button.setToolTip("Save all bytes of the response to a file")
+        self.save_button.clicked.connect(self.ask_save)
+        head = QHBoxLayout()
+        head.setSpacing(8)
+        head.addWidget(title)
+        head.addStretch(1)
+        for widget in (self.segments, self.copy_button, self.save_button):
+            head.addWidget(widget)
+
+        self.failure = FailureView(self)
+        self.text = LiveText(theme, self)
+        self.json = LiveText(theme, self)
+        self.logs = LiveText(theme, self)
+        for view, name in ((self.text, "Response as text"), (self.json, "Response as JSON"), (self.logs, "Log lines")):
+            view.setFont(mono)
+            view.setAccessibleName(name)
+            view.document().setDocumentMargin(0)
+        self.text.setObjectName("response_text")
+        self.logs.setObjectName("response_logs")
+        self.json.setObjectName("response_json")
+        self.hex = HexView(theme, mono, self)
+        self.hex.setAccessibleName("Response in hexadecimal")
+        self.model = ChunkModel(mono, self)
+        self.table = self._table()
+        self._stack = QStackedWidget(self)
+        self._pages: dict[str, QWidget] = {
+            ERROR: self.failure,
+            TEXT: self.text,
+            JSON: self.json,
+            CHUNKS: self.table,
+            HEX: self.hex,
+            LOGS: self.logs,
+        }
+        for page in self._pages.values():
+            self._stack.addWidget(page)
+        self.notice = QLabel(self)
+        self.notice.setObjectName("response_notice")
+        self.notice.setProperty("role", "small")
+        self.notice.setWordWrap(True)
+        self.notice.hide()
+        self.strip = ChunkStrip(theme, self)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(14, 10, 14, 12)
+        layout.setSpacing(8)
+        layout.addLayout(head)
+        layout.addWidget(self._stack, 1)
+        layout.addWidget(self.notice)
+        layout.addWidget(self.strip)
+
+    def _table(self) -> QTableView:
+        table = QTableView(self)
+        table.setObjectName("chunks")
+        table.setAccessibleName("Chunks of the response")
+        table.setModel(self.model)
+        table.setFrameShape(QTableView.Shape.NoFrame)
+        table.setShowGrid(False)
+        table.setWordWrap(False)
+        table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        table.setTabKeyNavigation(False)
+        table.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        rows = table.verticalHeader()
+        rows.hide()
+        rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        rows.setDefaultSectionSize(24)
+        columns = table.horizontalHeader()
+        columns.setHighlightSections(False)
+        columns.setStretchLastSection(True)
+        advance = table.fontMetrics().horizontalAdvance("0")
+        for column, width in enumerate((8, 12, 9, 9, 9)):
+            table.setColumnWidth(column, advance * width + 12)
+        return table
+
+    # --- what is shown
+
+    @property
+    def view(self) -> str:
+        """The chosen view's word."""
+        return self.segments.current
+
+    def show_run(self, run: Run | None) -> None:
+        """Show another run, from its beginning."""
+        self._run = run
+        self._feeds.clear()
+        self._logged = []
+        for view in (self.text, self.json, self.logs):
+            view.start_over()
+            view.set_live(False)
+            view.setPlaceholderText("")
+        self.model.show_response(run.response if run is not None else None)
+        self.hex.show_data(run.response.head if run is not None else b"")
+        self.segments.offer(ERROR, False)
+        if not self._picked or self.view == ERROR:
+            self._choose(TEXT)
+        self.notice.hide()
+        if run is not None:
+            self._feeds[TEXT] = TextFeed(run.response)
+        self.refresh()
+
+    def refresh(self) -> bool:
+        """Take in what is new, within a frame's time. True if something is left for the next frame."""
+        run = self._run
+        self.strip.show_run(run)
+        has_bytes = run is not None and run.response.size > 0
+        self.copy_button.setEnabled(has_bytes)
+        self.save_button.setEnabled(has_bytes)
+        if run is None:
+            return False
+        if run.over:
+            self._show_failure(run)
+        if not self._picked and self.view == TEXT and run.response.size and run.response.binary:
+            self._choose(HEX)
+        self._show_notice(run)
+        match self.view:
+            case "Text":
+                return self._refresh_text(run)
+            case "JSON":
+                return self._refresh_json(run)
+            case "Chunks":
+                self._refresh_chunks(run)
+            case "Hex":
+                self.hex.refresh()
+            case "Logs":
+                self._refresh_logs(run)
+        return False
+
+    def _refresh_text(self, run: Run) -> bool:
+        self.text.set_live(not run.over and run.state is not RunState.QUEUED)
+        feed = self._feeds[TEXT]
+        assert isinstance(feed, TextFeed)
+        more = self._pour(feed, self.text)
+        if not more and run.over:
+            rest = feed.end()
+            if rest:
+                self.text.append(rest)
+            if not run.response.size and run.state in {RunState.SUCCEEDED, RunState.CANCELLED}:
+                self.text.setPlaceholderText(
+                    "The response is empty."
+                    if run.state is RunState.SUCCEEDED
+                    else "Cancelled before anything arrived."
+                )
+        return more
+
+    def _refresh_json(self, run: Run) -> bool:
+        if not run.over:
+            self.json.setPlaceholderText("JSON is laid out when the response is whole.")
+            return False
+        feed = self._feeds.get(JSON)
+        if feed is None:
+            feed = self._feeds[JSON] = JsonFeed(run.response)
+            self.json.setPlaceholderText(feed.problem)
+        return self._pour(feed, self.json, follow=False)
+
+    def _refresh_chunks(self, run: Run) -> None:
+        bar = self.table.verticalScrollBar()
+        at_end = bar.value() >= bar.maximum()
+        fits = self.model.rowCount() * 24 < self.table.viewport().height()
+        self.model.sync(run.base)
+        if not run.over and (at_end and not fits):
+            self.table.scrollToBottom()
+
+    def _refresh_logs(self, run: Run) -> None:
+        if run.result is not None and run.result.log_tail:
+            lines = run.result.log_tail.rstrip("\n").split("\n")
+        else:
+            lines = list(run.log)
+        if lines == self._logged:
+            if not lines:
+                self.logs.setPlaceholderText(
+                    "This invocation wrote no log lines." if run.over else "No log lines so far."
+                )
+            return
+        if lines[: len(self._logged)] == self._logged:
+            new = lines[len(self._logged) :]
+        else:
+            self.logs.start_over()
+            new = lines
+        self.logs.append(("\n" if self.logs.document().characterCount() > 1 else "") + "\n".join(new))
+        self._logged = lines
+
+    def _pour(self, feed: Feed, view: LiveText, *, follow: bool = True) -> bool:
+        start = time.monotonic()
+        first = view.document().isEmpty()
+        while not view.full:
+            piece = feed.take()
+            if not piece:
+                return False
+            view.append(piece)
+            if first and not follow:
+                view.verticalScrollBar().setValue(0)
+                first = False
+            if time.monotonic() - start > _BUDGET:
+                return True
+        return False
+
+    def _show_failure(self, run: Run) -> None:
+        if run.state not in {RunState.FAILED, RunState.FUNCTION_ERROR} or self.segments.offered(ERROR):
+            return
+        if run.error is not None:
+            self.failure.show_failure(own_failure(run.error))
+        elif run.result is not None:
+            self.failure.show_failure(function_failure(run.result))
+        self.segments.offer(ERROR, True)
+        self._choose(ERROR)
+
+    def _show_notice(self, run: Run) -> None:
+        response = run.response
+        words = ""
+        if self.view in {TEXT, HEX} and response.size > len(response.head):
+            words = f"The first {format_bytes(len(response.head))} of {format_bytes(response.size)} are shown. "
+            if response.spool.lost is None:
+                words += "Save as… has all of it."
+            else:
+                words += f"No more could be kept ({response.spool.lost}), so Save as… has only these too."
+        elif self.view == TEXT and self.text.full:
+            words = f"The first {format_count(self.text.blockCount())} lines are shown. Save as… has all of them."
+        elif self.view == CHUNKS and response.chunks > response.listed:
+            words = f"The first {format_count(LISTED)} of {format_count(response.chunks)} chunks are listed."
+        if words != self.notice.text():
+            self.notice.setText(words)
+        self.notice.setVisible(bool(words))
+
+    def _person_chose(self, name: str) -> None:
+        self._picked = True
+        self._choose(name)
+        run = self._run
+        if run is not None and self.refresh():
+            run.touch()
+
+    def _choose(self, name: str) -> None:
+        self.segments.choose(name)
+        self._stack.setCurrentWidget(self._pages[name])
+
+    # --- copy and save
+
+    def copy(self) -> None:
+        """Put the response, as far as it is kept in memory, on the clipboard as text."""
+        if self._run is None:
+            return
+        QGuiApplication.clipboard().setText(bytes(self._run.response.head).decode(errors="replace"))
+        self.copy_button.setText("Copied")
+        self._copied.start()
+
+    def ask_save(self) -> None:
+        """Ask for a file, then save to it."""
+        run = self._run
+        if run is None:
+            return
+        dialog = QFileDialog(self, "Save the response as")
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.selectFile(f"{run.function_name}-{run.request_id[:8]}{_suffix(run)}")
+        dialog.fileSelected.connect(lambda name: self._start_save(run, Path(name)))
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
+    def _start_save(self, run: Run, path: Path) -> None:
+        self._context.tasks.start(f"Save the response to {path.name}", self.save(run, path))
+
+    async def save(self, run: Run, path: Path) -> None:
+        """Write all bytes of the response to `path`. Raises OSError."""
+        size = await run.response.spool.save(path)
+        self.saved.emit(f"Saved {format_bytes(size)} to {path.name}")
+
+    def row(self, index: int) -> list[str]:
+        """The cells of one chunk, as they are shown."""
+        columns = range(self.model.columnCount(QModelIndex()))
+        return [str(self.model.data(self.model.index(index, column))) for column in columns]
+
+
+def _suffix(run: Run) -> str:
+    if run.response.binary:
+        return ".bin"
+    kind = run.result.content_type.split(";")[0].strip() if run.result is not None else ""
+    return ".json" if kind == "application/json" else ".txt"

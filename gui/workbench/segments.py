@@ -1,0 +1,50 @@
+"""A row of words of which one is chosen."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QPushButton, QWidget
+
+__all__ = ["Segments"]
+
+
+class Segments(QFrame):
+    """`chosen(name)` is emitted when the person chooses; `choose` is silent."""
+
+    chosen = Signal(str)
+
+    def __init__(self, names: tuple[str, ...], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("segments")
+        self._group = QButtonGroup(self)
+        self._group.setExclusive(True)
+        self._buttons: dict[str, QPushButton] = {}
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(1, 1, 1, 1)
+        layout.setSpacing(0)
+        for name in names:
+            button = QPushButton(name, self)
+            button.setObjectName(f"view_{name.lower()}")
+            button.setCheckable(True)
+            button.setAccessibleName(f"Show the response as {name}")
+            button.clicked.connect(lambda _=False, name=name: self.chosen.emit(name))
+            self._group.addButton(button)
+            self._buttons[name] = button
+            layout.addWidget(button)
+
+    @property
+    def current(self) -> str:
+        """The chosen word."""
+        return next((name for name, button in self._buttons.items() if button.isChecked()), "")
+
+    def choose(self, name: str) -> None:
+        """Mark `name` as chosen."""
+        self._buttons[name].setChecked(True)
+
+    def offer(self, name: str, offered: bool) -> None:
+        """Show or hide one of the words."""
+        self._buttons[name].setHidden(not offered)
+
+    def offered(self, name: str) -> bool:
+        """Whether `name` can be chosen."""
+        return not self._buttons[name].isHidden()

@@ -1,0 +1,37 @@
+"""What the workbench adds to the application's style sheet."""
+
+from __future__ import annotations
+
+from gui.style import mixed
+from gui.theme import Tokens
+
+__all__ = ["workbench_style"]
+
+
+def workbench_style(tokens: Tokens) -> str:
+    """The rules, all of them for names that only the workbench has."""
+    t = tokens
+    return f"""
+#workbench {{ background: {t.panel}; }}
+#tab_strip {{ background: {t.background}; border-top: 1px solid {t.line}; border-bottom: 1px solid {t.line}; }}
+#bench, #event_side, #facts, ResponseView, FactsView {{ background: {t.panel}; }}
+#new_tab {{ padding: 3px 8px; color: {t.dim}; }}
+#segments {{ border: 1px solid {t.line}; border-radius: 7px; background: transparent; }}
+#segments QPushButton {{
+  background: transparent; color: {t.dim}; border: 1px solid transparent; border-radius: 6px; padding: 2px 9px;
+}}
+#segments QPushButton:hover {{ color: {t.text}; }}
+#segments QPushButton:checked {{ background: {mixed(t.dim, t.panel, 0.16)}; color: {t.text}; }}
+#segments QPushButton:focus {{ border-color: {t.accent}; }}
+#segments #view_error {{ color: {t.error}; }}
+#fact_name {{ color: {t.dim}; }}
+#copy_request {{
+  background: transparent; border: 1px solid transparent; color: {t.dim}; padding: 0 4px; min-height: 0;
+}}
+#copy_request:hover {{ color: {t.text}; }}
+#copy_request:focus {{ border-color: {t.accent}; }}
+#chunk_caption {{ color: {t.dim}; }}
+#error_title {{ color: {t.error}; font-weight: 600; }}
+#error_trace {{ background: {t.panel}; }}
+#chunks QHeaderView, #chunks QHeaderView::section {{ background: {t.panel}; }}
+"""
