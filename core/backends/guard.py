@@ -27,11 +27,15 @@ _PAUSE = 0.02
 
 
 class Target(NamedTuple):
-    """A tree to find: its leader, when that started (as `started_at` says), and its token."""
+    """A tree to find: its leader, when that started (as `started_at` says), and its token.
+
+    `known` are processes that were seen in it, as pid and start.
+    """
 
     pid: int
     started: str
     token: str
+    known: tuple[tuple[int, str], ...] = ()
 
 
 class Process(NamedTuple):
@@ -98,11 +102,14 @@ def find_members(targets: Iterable[Target]) -> dict[int, list[Process]]:
         for index, target in enumerate(wanted)
         if target.started and target.pid in processes and processes[target.pid].started == target.started
     }
+    known = {each: index for index, target in enumerate(wanted) for each in target.known}
     tokens = {target.token.encode(): index for index, target in enumerate(wanted) if target.token}
     owner: dict[int, int] = {}
     own_pid = os.getpid()
     for pid, process in processes.items():
         index = leaders.get(process.group, leaders.get(process.session))
+        if index is None:
+            index = known.get((pid, process.started))
         if index is None and process.state not in "ZX" and pid != own_pid:
             index = _token_in(pid, tokens)
         if index is not None:
@@ -158,11 +165,13 @@ def kill_trees(targets: Iterable[Target], rounds: int = _ROUNDS) -> int:
     Blocks: for the guard, and for threads. A tree that goes on forking is killed round by round.
     """
     wanted = list(targets)
-    for target in wanted:
-        kill_group(target)
     left = 0
     for attempt in range(rounds):
+        # found before the leader dies: its orphans could not be told by their descent
         members = [process for group in find_members(wanted).values() for process in group]
+        if attempt == 0:
+            for target in wanted:
+                kill_group(target)
         left = sum([kill_process(process) for process in members])
         if not left:
             return 0

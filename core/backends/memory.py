@@ -31,7 +31,7 @@ class TreeMemory:
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._known: dict[int, bytes | float] = {pid: b""}
+        self._known: dict[int, bytes] = {pid: b""}
         self.current = 0
         self.peak = 0
 
@@ -42,6 +42,10 @@ class TreeMemory:
         else:
             self._look_with_psutil()
         return self.current
+
+    def processes(self) -> tuple[tuple[int, str], ...]:
+        """Every process that was seen in the tree and has not been seen to end, as pid and start."""
+        return tuple((pid, started.decode()) for pid, started in tuple(self._known.items()) if started)
 
     def exceeds(self, limit: int) -> bool:
         """Measure now, and say whether the tree uses, or its first process ever used, more than `limit`."""

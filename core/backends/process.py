@@ -99,6 +99,10 @@ class ProcessBackend(LambdaBackend):
         limited = "control groups" if self._cgroup_parent is not None else "sampling"
         return BackendHealth(not self._closed, self._trouble or f"memory by {limited}")
 
+    def guarded(self) -> list[int]:
+        """The process groups that end with this Stoker, however it ends."""
+        return [target.pid for target in self._guard.targets()]
+
     def unsupported(self, function: LambdaFunction) -> str | None:
         """Why no local process can ever run `function`, or None."""
         return unsupported_reason(function)

@@ -25,7 +25,7 @@ from core.backends.killing import TreeKiller
 from core.backends.memory import MemoryWatch, TreeMemory
 from core.backends.output import OutputPipe
 from core.backends.scratch import InstanceDirectory
-from core.emulator.runtime_api import FunctionFacts, InvokeReply, InvokeRequest, RuntimeApi
+from core.emulator.runtime_api import FunctionFacts, RuntimeApi
 from core.instances import InstanceExit, MemoryUsage
 
 if TYPE_CHECKING:
@@ -69,16 +69,6 @@ class Services:
     executor: Executor
 
 
-class _ReportingApi(RuntimeApi):
-    """The Runtime API, telling its instance when an invocation begins."""
-
-    began: Callable[[], None]
-
-    async def invoke(self, request: InvokeRequest) -> InvokeReply:
-        self.began()
-        return await super().invoke(request)
-
-
 class ProcessInstance:
     """A process tree with its Runtime API, output, memory limit and directory.
 
@@ -119,9 +109,9 @@ class ProcessInstance:
         self._hurry = False
         self._asked = False
         self._launched = False
-        self._busy = True
+        self._idle = asyncio.Event()
         self._ran_out = False
-        self.api = _ReportingApi(
+        self.api = RuntimeApi(
             FunctionFacts(
                 name=function.function_name,
                 version="$LATEST",
@@ -133,8 +123,8 @@ class ProcessInstance:
             log=self._log_lines,
             peak_memory=self._peak_memory,
             drain_output=self.drain,
+            reset_memory=self._began,
         )
-        self.api.began = self._began
 
     # --- coming up
 
@@ -206,7 +196,7 @@ class ProcessInstance:
         """Wait for the runtime's first `next`. Raises the Runtime API's InitError."""
         await self.api.ready(timeout)
         self._launched = True
-        self._busy = False
+        self._idle.set()
         self._services.memory.forget(self)
         if self._exited.is_set():
             # it asked for its first event and died before anybody could take it over
@@ -222,7 +212,7 @@ class ProcessInstance:
     @property
     def busy(self) -> bool:
         """Whether it is in its init or serves an invocation, as far as memory is concerned."""
-        return self._busy and not self._exited.is_set()
+        return not self._idle.is_set() and not self._exited.is_set()
 
     @property
     def memory_source(self) -> str:
@@ -244,13 +234,13 @@ class ProcessInstance:
         kill_group(self._target)
 
     def _began(self) -> None:
-        self._busy = True
+        self._idle.clear()
         if self._cgroup is None:
             self._services.memory.watch(self)
 
     def _peak_memory(self) -> int | None:
         # asked for when an invocation's report is written: it is over
-        self._busy = False
+        self._idle.set()
         if self._cgroup is not None:
             return self._cgroup.peak() or None
         if not self._exited.is_set():
@@ -277,6 +267,8 @@ class ProcessInstance:
         if not politely:
             self._hurry = True
             self._proceed.set()
+            # whoever still reads a dead runtime's response reads no further
+            self._idle.set()
         return self._begin(self._stop())
 
     def _begin(self, stopping: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -288,6 +280,8 @@ class ProcessInstance:
 
     async def _stop(self) -> None:
         if self._process is not None and not self._exited.is_set() and not self._hurry:
+            # what it has started is remembered: once it has ended, descent tells nothing
+            self.memory.sample()
             kill_group(self._target, signal.SIGTERM)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._proceed.wait(), self._grace)
@@ -312,12 +306,20 @@ class ProcessInstance:
             return
         code, number, description = self._how()
         reason = "used more memory than the function has" if self._ran_out else description
-        self._begin(self._finish())
+        self._begin(self._outlive())
         self._launch.exited(
             InstanceExit(
                 code=code, signal=number, reason=reason, log_tail=tuple(self.tail), out_of_memory=self._ran_out
             )
         )
+
+    async def _outlive(self) -> None:
+        """End what is left of a process that ended by itself, but let its last response be read first."""
+        with self._whatever_happens("its processes"):
+            await self._services.killer.kill(self._target._replace(known=self.memory.processes()))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), self.function.timeout + _CERTAIN_END)
+        await self._finish()
 
     def _how(self) -> tuple[int | None, int | None, str]:
         """Exit status or signal, and Lambda's words for it, without reaping the process."""
@@ -346,7 +348,7 @@ class ProcessInstance:
             if self._cgroup is not None:
                 self._cgroup.kill()
             with self._whatever_happens("its processes"):
-                await services.killer.kill(self._target)
+                await services.killer.kill(self._target._replace(known=self.memory.processes()))
             with self._whatever_happens("its exit"):
                 await asyncio.wait_for(self._exited.wait(), _CERTAIN_END)
             self._process.poll()
