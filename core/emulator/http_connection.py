@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Protocol, cast
@@ -17,8 +17,9 @@ import h11
 
 from .http_body import Body
 from .http_decoders import ChunkedDecoder, Decoder, LengthDecoder
+from .http_exchange import Exchange
 
-__all__ = ["Exchange", "HttpConnection", "Limits", "Owner"]
+__all__ = ["HttpConnection", "Limits", "Owner"]
 
 _log = logging.getLogger(__name__)
 _LINGER = 1.0  # seconds in which a peer that still sends may read the answer that refused it
@@ -55,82 +56,6 @@ class Owner(Protocol):
 
     def forget(self, connection: HttpConnection) -> None:
         """The connection is gone."""
-
-
-class Exchange:
-    """One request and its response.
-
-    `headers` have lower-case names. `on_gone` is called when the peer goes away before the response
-    is complete. Writing after that does nothing.
-    """
-
-    __slots__ = (
-        "_connection",
-        "body",
-        "chunked",
-        "finished",
-        "headers",
-        "method",
-        "on_gone",
-        "path",
-        "query",
-        "started",
-    )
-
-    def __init__(
-        self, connection: HttpConnection, method: str, target: str, headers: list[tuple[str, str]], body: Body
-    ) -> None:
-        path, _, query = target.partition("?")
-        if not path.startswith("/") and "://" in path:
-            path = "/" + path.partition("://")[2].partition("/")[2]
-        self.method = method
-        self.path = path
-        self.query = query
-        self.headers = headers
-        self.body = body
-        self.on_gone: Callable[[], None] | None = None
-        self.started = False
-        self.finished = False
-        self._connection = connection
-
-    @property
-    def gone(self) -> bool:
-        """Whether the peer can no longer be written to."""
-        return self._connection.lost
-
-    @property
-    def peer(self) -> str:
-        """The peer's address, without its port."""
-        return self._connection.peer
-
-    def header(self, name: str) -> str | None:
-        """The first header of this lower-case name."""
-        for key, value in self.headers:
-            if key == name:
-                return value
-        return None
-
-    def respond(self, status: int, body: bytes = b"", headers: Sequence[tuple[str, str]] = ()) -> None:
-        """Send a whole response."""
-        self._connection.send_head(self, status, [*headers, ("content-length", str(len(body)))], body)
-        self._connection.send_end(self, ())
-
-    def start(self, status: int, headers: Sequence[tuple[str, str]] = ()) -> None:
-        """Send the head of a response whose body follows by `write` and `end`."""
-        self._connection.send_head(self, status, [*headers, ("transfer-encoding", "chunked")], b"")
-
-    async def write(self, data: bytes) -> None:
-        """Send a piece of the body; waits while the peer does not take what was sent."""
-        self._connection.send_data(self, data)
-        await self._connection.writable()
-
-    def end(self, trailers: Sequence[tuple[str, str]] = ()) -> None:
-        """The body is complete."""
-        self._connection.send_end(self, trailers)
-
-    def abort(self) -> None:
-        """Cut the connection, so that the peer sees that the response is not complete."""
-        self._connection.abort()
 
 
 class HttpConnection(asyncio.BufferedProtocol):

@@ -15,7 +15,8 @@ import struct
 import termios
 from collections.abc import Awaitable, Callable
 
-from .http_connection import Exchange, HttpConnection, Limits
+from .http_connection import HttpConnection, Limits
+from .http_exchange import Exchange
 
 __all__ = ["Exchange", "HttpServer", "Limits", "in_tasks"]
 

@@ -133,7 +133,7 @@ def _run(main: Coroutine[Any, Any, None], qasync_loop: bool) -> None:
         return
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     from PySide6.QtWidgets import QApplication
-    from qasync import QEventLoop
+    from qasync import QEventLoop  # type: ignore[import-untyped]
 
     app = QApplication([])
     with asyncio.Runner(loop_factory=lambda: QEventLoop(app)) as runner:

@@ -1,0 +1,105 @@
+"""One request and its response, as a handler sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from .http_body import Body
+
+__all__ = ["Channel", "Exchange"]
+
+
+class Channel(Protocol):
+    """The connection that an exchange writes to."""
+
+    lost: bool
+    peer: str
+
+    def send_head(self, exchange: Exchange, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        """Write a response's head, and with it a body that is complete."""
+
+    def send_data(self, exchange: Exchange, data: bytes) -> None:
+        """Write a piece of a response's body."""
+
+    def send_end(self, exchange: Exchange, trailers: Sequence[tuple[str, str]]) -> None:
+        """Complete a response."""
+
+    async def writable(self) -> None:
+        """Wait while the peer does not take what was written."""
+
+    def abort(self) -> None:
+        """Close at once."""
+
+
+class Exchange:
+    """One request and its response.
+
+    `headers` have lower-case names. `on_gone` is called when the peer goes away before the response
+    is complete. Writing after that does nothing.
+    """
+
+    __slots__ = (
+        "_channel",
+        "body",
+        "finished",
+        "headers",
+        "method",
+        "on_gone",
+        "path",
+        "query",
+        "started",
+    )
+
+    def __init__(self, channel: Channel, method: str, target: str, headers: list[tuple[str, str]], body: Body) -> None:
+        path, _, query = target.partition("?")
+        if not path.startswith("/") and "://" in path:
+            path = "/" + path.partition("://")[2].partition("/")[2]
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.body = body
+        self.on_gone: Callable[[], None] | None = None
+        self.started = False
+        self.finished = False
+        self._channel = channel
+
+    @property
+    def gone(self) -> bool:
+        """Whether the peer can no longer be written to."""
+        return self._channel.lost
+
+    @property
+    def peer(self) -> str:
+        """The peer's address, without its port."""
+        return self._channel.peer
+
+    def header(self, name: str) -> str | None:
+        """The first header of this lower-case name."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+    def respond(self, status: int, body: bytes = b"", headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Send a whole response."""
+        self._channel.send_head(self, status, [*headers, ("content-length", str(len(body)))], body)
+        self._channel.send_end(self, ())
+
+    def start(self, status: int, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Send the head of a response whose body follows by `write` and `end`."""
+        self._channel.send_head(self, status, [*headers, ("transfer-encoding", "chunked")], b"")
+
+    async def write(self, data: bytes) -> None:
+        """Send a piece of the body; waits while the peer does not take what was sent."""
+        self._channel.send_data(self, data)
+        await self._channel.writable()
+
+    def end(self, trailers: Sequence[tuple[str, str]] = ()) -> None:
+        """The body is complete."""
+        self._channel.send_end(self, trailers)
+
+    def abort(self) -> None:
+        """Cut the connection, so that the peer sees that the response is not complete."""
+        self._channel.abort()
