@@ -13,12 +13,10 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from core.errors import HomeUnusableError, RuntimeClosedError
-from core.journal_queue import PendingRows
 from core.journal_records import (
     InvocationRecord,
     SavedEvent,
@@ -27,7 +25,9 @@ from core.journal_records import (
     StoredInstance,
     StoredOwner,
 )
-from core.journal_store import Batch, Limits, Store
+from core.journal_retention import Limits
+from core.journal_store import Store
+from core.journal_writer import Writer
 
 __all__ = [
     "InvocationRecord",
@@ -44,10 +44,6 @@ _log = logging.getLogger(__name__)
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-_GATHER = 0.05  # seconds between the first row that waits and its commit
-_PRUNE_EVERY = 1000  # rows
-_FIRST_RETRY = 1.0
-_LAST_RETRY = 30.0
 _EVENT_BYTES = 65_536
 _DISK_BYTES = 1024 * 1024 * 1024
 
@@ -61,20 +57,11 @@ class Journal:
     is passed over and everything else raises RuntimeClosedError.
     """
 
-    def __init__(self, path: Path, on_trouble: Callable[[str], None] | None) -> None:
-        self.path = path
-        self._on_trouble = on_trouble
-        self._loop = asyncio.get_running_loop()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="stoker-journal")
-        self._store: Store | None = None
-        self._pending = PendingRows()
-        self._writing: Future[int] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._waiters: list[asyncio.Future[bool]] = []
-        self._retry_after = 0.0
-        self._pruning: Future[bool] | None = None
-        self._since_prune = 0
-        self._dropped_told = float("-inf")
+    def __init__(self, store: Store, thread: ThreadPoolExecutor, trouble: Callable[[str], None]) -> None:
+        self.path = store.path
+        self._store = store
+        self._thread = thread
+        self._writer = Writer(store, thread, trouble)
         self._closing: asyncio.Future[None] | None = None
 
     @classmethod
@@ -95,18 +82,20 @@ class Journal:
         aside and a new one begun, which is told the same way.
         Raises JournalTooNewError (nothing is touched) and HomeUnusableError.
         """
-        journal = cls(path, on_trouble)
-        limits = Limits(history_limit, history_days, disk_limit)
+        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="stoker-journal")
+        opening = thread.submit(Store, path, Limits(history_limit, history_days, disk_limit))
         try:
-            await asyncio.wrap_future(journal._thread.submit(journal._open_store, limits))
+            store = await asyncio.wrap_future(opening)
         except BaseException:
             # also when cancelled: the thread closes what it has opened by then, and ends
-            journal._thread.submit(journal._close_store)
-            journal._thread.shutdown(wait=False)
+            thread.submit(_close_opened, opening)
+            thread.shutdown(wait=False)
             raise
-        for message in journal._opened.news:
-            journal._trouble(message)
-        journal._start_pruning()
+        trouble = _teller(on_trouble)
+        for message in store.news:
+            trouble(message)
+        journal = cls(store, thread, trouble)
+        journal._writer.prune()
         return journal
 
     async def close(self) -> None:
@@ -117,16 +106,7 @@ class Journal:
 
     async def flush(self) -> bool:
         """Write what waits now. False where the disk would not take it (which has been told)."""
-        # what is recorded from now on is not waited for: there may be no end to it
-        batches = self._pending.batches + 2
-        while (self._pending or self._writing) and self._store is not None and batches:
-            waiter: asyncio.Future[bool] = self._loop.create_future()
-            self._waiters.append(waiter)
-            self._write_now()
-            if not await waiter:
-                return False
-            batches -= 1
-        return True
+        return True if self._closing is not None else await self._writer.flush()
 
     # --- functions
 
@@ -171,13 +151,12 @@ class Journal:
         try:
             await self._call(self._opened.put_instance, row)
         except HomeUnusableError as error:
-            self._failed(error)
-            self._pending.add_instance(row)
-            self._write_soon()
+            self._writer.failed(error)
+            self._record(self._writer.pending.add_instance, row)
 
     def end_instance(self, instance_id: str, reason: str, exit_code: int | None = None) -> None:
         """Note an instance's end; written soon."""
-        self._record(self._pending.add_ending, (time.time(), reason, exit_code, instance_id))
+        self._record(self._writer.pending.add_ending, (time.time(), reason, exit_code, instance_id))
 
     async def instances_of_dead(self, owner_ids: Collection[str]) -> list[StoredInstance]:
         """The instances of these owners whose end was never written, oldest first."""
@@ -188,11 +167,11 @@ class Journal:
 
     def record_event(self, kind: str, payload: Mapping[str, object], wall: float | None = None) -> None:
         """Keep an event; written soon. Environments are left out of it at any depth."""
-        self._record(self._pending.add_event, (time.time() if wall is None else wall, kind, _as_json(payload)))
+        self._record(self._writer.pending.add_event, (time.time() if wall is None else wall, kind, _as_json(payload)))
 
     def record_invocation(self, record: InvocationRecord) -> None:
         """Keep an invocation that has ended; written soon."""
-        self._record(self._pending.add_invocation, record)
+        self._record(self._writer.pending.add_invocation, record)
 
     async def invocations(
         self,
@@ -247,125 +226,42 @@ class Journal:
 
     @property
     def _opened(self) -> Store:
-        if self._store is None or self._closing is not None:
+        if self._closing is not None:
             raise RuntimeClosedError("the journal is closed")
         return self._store
-
-    def _open_store(self, limits: Limits) -> None:
-        self._store = Store(self.path, limits)
-
-    def _close_store(self) -> None:
-        store, self._store = self._store, None
-        if store is not None:
-            store.close()
 
     async def _call(self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
         # wrap_future and not run_in_executor: the same on asyncio and on qasync
         return await asyncio.wrap_future(self._thread.submit(function, *args, **kwargs))
 
     async def _close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        while await self.flush() and self._pending:
-            pass
-        if self._pending:
-            _log.error("%s: %d rows could not be written", self.path, len(self._pending))
-            self._pending.clear()
         try:
-            await self._call(self._close_store)
+            await self._writer.stop()
+            await self._call(self._store.close)
         finally:
             self._thread.shutdown()
 
-    # --- writing, one batch at a time
-
     def _record(self, add: Callable[[_T], None], row: _T) -> None:
-        if self._closing is not None:
-            return
-        add(row)
-        self._write_soon()
+        if self._closing is None:
+            add(row)
+            self._writer.write_soon()
 
-    def _write_soon(self) -> None:
-        if self._writing is not None:
-            return
-        if self._pending.full_batch and not self._retry_after:
-            self._write_now()
-        elif self._timer is None:
-            self._timer = self._loop.call_later(self._retry_after or _GATHER, self._write_now)
 
-    def _write_now(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._writing is not None or self._store is None:
-            return
-        batch = self._pending.take()
-        self._writing = self._thread.submit(self._store.write, batch)
-        self._writing.add_done_callback(lambda done: self._back_on_loop(self._written, batch, done))
+def _close_opened(opening: Future[Store]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
-    def _back_on_loop(self, callback: Callable[_P, None], *args: _P.args, **kwargs: _P.kwargs) -> None:
-        # a loop that was closed without closing the journal has nobody left to tell
-        with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(lambda: callback(*args, **kwargs))
 
-    def _written(self, batch: Batch, done: Future[int]) -> None:
-        self._writing = None
-        waiters, self._waiters = self._waiters, []
-        error = done.exception()
-        if error is None:
-            self._worked(batch.rows, done.result())
-        else:
-            self._pending.put_back(batch)
-            self._failed(error)
-        if self._pending and self._closing is None:
-            self._write_soon()
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(error is None)
-
-    def _worked(self, rows: int, refused: int) -> None:
-        if self._retry_after:
-            self._retry_after = 0.0
-            _log.info("%s is written again", self.path)
-        events, invocations = self._pending.dropped_events, self._pending.dropped_invocations
-        if (events or invocations or refused) and time.monotonic() - self._dropped_told > 60.0:
-            self._dropped_told = time.monotonic()
-            self._pending.take_dropped()
-            text = f"{events:,} events and {invocations + refused:,} invocations"
-            self._trouble(f"{text} are missing from {self.path.name}: they came faster than it could be written.")
-        self._since_prune += rows
-        if self._since_prune >= _PRUNE_EVERY:
-            self._start_pruning()
-
-    def _failed(self, error: BaseException) -> None:
-        if not self._retry_after:
-            detail = str(error) if isinstance(error, HomeUnusableError) else f"{self.path} cannot be used: {error!r}"
-            self._trouble(f"{detail}. What happens is kept in memory for now, as far as there is room.")
-        self._retry_after = min(max(self._retry_after * 2, _FIRST_RETRY), _LAST_RETRY)
-
-    def _trouble(self, message: str) -> None:
+def _teller(on_trouble: Callable[[str], None] | None) -> Callable[[str], None]:
+    def tell(message: str) -> None:
         _log.warning("%s", message)
-        if self._on_trouble is not None:
+        if on_trouble is not None:
             try:
-                self._on_trouble(message)
+                on_trouble(message)
             except Exception:
                 _log.exception("on_trouble failed")
 
-    # --- retention, in steps between which others are served
-
-    def _start_pruning(self) -> None:
-        if self._pruning is None and self._store is not None and self._closing is None:
-            self._since_prune = 0
-            self._pruning = self._thread.submit(self._store.prune)
-            self._pruning.add_done_callback(lambda done: self._back_on_loop(self._pruned, done))
-
-    def _pruned(self, done: Future[bool]) -> None:
-        self._pruning = None
-        error = done.exception()
-        if error is not None:
-            _log.warning("old rows could not be removed from %s: %s", self.path, error)
-        elif done.result():
-            self._start_pruning()
+    return tell
 
 
 def _as_json(payload: Mapping[str, object]) -> str:

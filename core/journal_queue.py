@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from core.journal_records import InvocationRecord
-from core.journal_store import Batch
+from core.journal_rows import Batch, EndingRow, EventRow, InstanceRow
 
 __all__ = ["PendingRows"]
 
@@ -23,13 +23,13 @@ class PendingRows:
     def __init__(self, max_rows: int = 20_000, max_bytes: int = 64 * 1024 * 1024) -> None:
         self._max_rows = max_rows
         self._max_bytes = max_bytes
-        self._instances: deque[tuple[str, str, str, str, str, float]] = deque()
-        self._endings: deque[tuple[float, str, int | None, str]] = deque()
+        self._instances: deque[InstanceRow] = deque()
+        self._endings: deque[EndingRow] = deque()
         self._invocations: deque[InvocationRecord] = deque()
-        self._events: deque[tuple[float, str, str]] = deque()
+        self._events: deque[EventRow] = deque()
         self._bytes = 0
-        self.dropped_events = 0
-        self.dropped_invocations = 0
+        self._dropped_events = 0
+        self._dropped_others = 0
 
     def __len__(self) -> int:
         return len(self._instances) + len(self._endings) + len(self._invocations) + len(self._events)
@@ -44,12 +44,12 @@ class PendingRows:
         """At most how many batches it takes until all that is here now is written."""
         return 2 * (len(self) // _BATCH_ROWS + self._bytes // _BATCH_BYTES + 1)
 
-    def add_instance(self, row: tuple[str, str, str, str, str, float]) -> None:
+    def add_instance(self, row: InstanceRow) -> None:
         """An instance whose row could not be written when it should have been."""
         self._instances.append(row)
         self._trim()
 
-    def add_ending(self, row: tuple[float, str, int | None, str]) -> None:
+    def add_ending(self, row: EndingRow) -> None:
         """An instance's end."""
         self._endings.append(row)
         self._trim()
@@ -60,7 +60,7 @@ class PendingRows:
         self._bytes += _weight(record)
         self._trim()
 
-    def add_event(self, row: tuple[float, str, str]) -> None:
+    def add_event(self, row: EventRow) -> None:
         """An event."""
         self._events.append(row)
         self._bytes += len(row[2])
@@ -97,30 +97,38 @@ class PendingRows:
         self._trim()
 
     def clear(self) -> None:
-        """Nothing waits any more (and all of it counts as dropped)."""
-        self.dropped_events += len(self._events)
-        self.dropped_invocations += len(self._invocations)
+        """Nothing waits any more."""
         for rows in (self._instances, self._endings, self._invocations, self._events):
             rows.clear()
         self._bytes = 0
 
+    @property
+    def dropped(self) -> int:
+        """How many rows went without being written since `take_dropped`."""
+        return self._dropped_events + self._dropped_others
+
+    def count_refused(self, rows: int) -> None:
+        """Rows that no database would take are missing too."""
+        self._dropped_others += rows
+
     def take_dropped(self) -> tuple[int, int]:
-        """How many events and invocations went since this was last asked."""
-        dropped = self.dropped_events, self.dropped_invocations
-        self.dropped_events = self.dropped_invocations = 0
+        """How many events, and how many other rows, went since this was last asked."""
+        dropped = self._dropped_events, self._dropped_others
+        self._dropped_events = self._dropped_others = 0
         return dropped
 
     def _trim(self) -> None:
         while self._events and (len(self) > self._max_rows or self._bytes > self._max_bytes):
             self._bytes -= len(self._events.popleft()[2])
-            self.dropped_events += 1
+            self._dropped_events += 1
         while self._invocations and (len(self) > self._max_rows or self._bytes > self._max_bytes):
             self._bytes -= _weight(self._invocations.popleft())
-            self.dropped_invocations += 1
+            self._dropped_others += 1
         # small rows, of which a machine makes few: only a bound, so that nothing here has none
         for rows in (self._endings, self._instances):
             while len(rows) > self._max_rows:
                 rows.popleft()
+                self._dropped_others += 1
 
 
 def _weight(record: InvocationRecord) -> int:

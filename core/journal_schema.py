@@ -202,9 +202,8 @@ def _check(connection: sqlite3.Connection, size: int) -> None:
         return
     # what a start needs, and both ends of what grows
     for table in ("meta", "functions", "saved_events", "owners", "instances"):
-        connection.execute(
-            f"SELECT count(*), max(length(rowid)) FROM {table}" if table != "meta" else "SELECT * FROM meta"
-        ).fetchall()
+        for _ in connection.execute(f"SELECT * FROM {table}"):
+            pass
     for table in ("invocations", "events"):
         connection.execute(f"SELECT min(seq), max(seq) FROM {table}").fetchall()
 

@@ -8,7 +8,6 @@ import sqlite3
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,60 +20,29 @@ from core.journal_records import (
     StoredInstance,
     StoredOwner,
 )
+from core.journal_retention import Limits, prune
+from core.journal_rows import (
+    END_INSTANCE,
+    FACTS,
+    INSERT_EVENT,
+    INSERT_INSTANCE,
+    INSERT_INVOCATION,
+    INSERT_OWNER,
+    Batch,
+    InstanceRow,
+    clean,
+    from_row,
+    to_row,
+)
 from core.journal_schema import open_database, why
 
-__all__ = ["Batch", "Limits", "Store"]
+__all__ = ["Store"]
 
 _log = logging.getLogger(__name__)
 
 _BAD_ROW = (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 _CHECKPOINT_BYTES = 8 * 1024 * 1024
 _COMMIT_BYTES = 16 * 1024  # what a commit adds to the WAL besides its bodies, roughly
-_PRUNE_ROWS = 500
-
-_FACTS = (
-    "request_id, function_name, instance_id, source, started_wall, cold_start, status, error_type, error_message, "
-    "duration_ms, init_ms, queued_ms, first_byte_ms, total_ms, max_memory_mb, payload_size, response_size"
-)
-_INSERT_INVOCATION = (
-    f"INSERT INTO invocations ({_FACTS}, payload, response, log_tail, phases) VALUES ({', '.join('?' * 21)})"
-)
-_INSERT_EVENT = "INSERT INTO events (wall, kind, payload) VALUES (?, ?, ?)"
-_INSERT_INSTANCE = (
-    "INSERT OR REPLACE INTO instances (id, owner_id, function_name, backend, deploy_id, created_wall) "
-    "VALUES (?, ?, ?, ?, ?, ?)"
-)
-_INSERT_OWNER = "INSERT OR IGNORE INTO owners (id, started_wall) VALUES (?, ?)"
-_END_INSTANCE = "UPDATE instances SET ended_wall = ?, reason = ?, exit_code = ? WHERE id = ? AND ended_wall IS NULL"
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What is kept: how many invocations, ten times as many events, for how long, on how much disk."""
-
-    invocations: int
-    days: float
-    disk_bytes: int
-
-    @property
-    def events(self) -> int:
-        """An invocation brings several events."""
-        return self.invocations * 10
-
-
-@dataclass(slots=True)
-class Batch:
-    """Rows that are written in one transaction."""
-
-    instances: list[tuple[str, str, str, str, str, float]] = field(default_factory=list)
-    endings: list[tuple[float, str, int | None, str]] = field(default_factory=list)
-    invocations: list[InvocationRecord] = field(default_factory=list)
-    events: list[tuple[float, str, str]] = field(default_factory=list)
-
-    @property
-    def rows(self) -> int:
-        """How many rows there are."""
-        return len(self.instances) + len(self.endings) + len(self.invocations) + len(self.events)
 
 
 class Store:
@@ -101,15 +69,14 @@ class Store:
         refused = 0
         with self._transaction():
             for owner_id in {row[1]: row[5] for row in batch.instances}.items():
-                self._db.execute(_INSERT_OWNER, owner_id)
-            refused += self._insert(_INSERT_INSTANCE, batch.instances)
-            refused += self._insert(_END_INSTANCE, batch.endings)
-            refused += self._insert(_INSERT_INVOCATION, [_invocation_row(record) for record in batch.invocations])
-            refused += self._insert(_INSERT_EVENT, batch.events)
+                self._db.execute(INSERT_OWNER, owner_id)
+            refused += self._insert(INSERT_INSTANCE, batch.instances)
+            refused += self._insert(END_INSTANCE, [(at, clean(why_), *rest) for at, why_, *rest in batch.endings])
+            refused += self._insert(INSERT_INVOCATION, [to_row(record) for record in batch.invocations])
+            refused += self._insert(INSERT_EVENT, batch.events)
         for record in batch.invocations:
             self._wal_bytes += len(record.payload or b"") + len(record.response or b"")
-        if self._wal_bytes >= _CHECKPOINT_BYTES:
-            self._checkpoint()
+        self._checkpoint_if_due()
         return refused
 
     def _insert(self, statement: str, rows: Sequence[Sequence[Any]]) -> int:
@@ -122,6 +89,10 @@ class Store:
                 _log.exception("a row of the journal was refused")
                 refused += 1
         return refused
+
+    def _checkpoint_if_due(self) -> None:
+        if self._wal_bytes >= _CHECKPOINT_BYTES:
+            self._checkpoint()
 
     def _checkpoint(self) -> None:
         self._wal_bytes = 0
@@ -138,7 +109,7 @@ class Store:
                 "INSERT INTO functions VALUES (?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
                 "definition = excluded.definition, code_digest = excluded.code_digest, "
                 "layer_digests = excluded.layer_digests, updated_wall = excluded.updated_wall",
-                (name, definition, code_digest, json.dumps(list(layer_digests)), time.time()),
+                (name, clean(definition), code_digest, json.dumps(list(layer_digests)), time.time()),
             )
 
     def remove_function(self, name: str) -> None:
@@ -158,7 +129,7 @@ class Store:
     def put_owner(self, owner_id: str) -> None:
         """Note an owner."""
         with self._transaction(durable=True):
-            self._db.execute(_INSERT_OWNER, (owner_id, time.time()))
+            self._db.execute(INSERT_OWNER, (owner_id, time.time()))
 
     def end_owner(self, owner_id: str) -> None:
         """Note an owner's end."""
@@ -176,15 +147,15 @@ class Store:
         )
         return [StoredOwner(*row) for row in rows]
 
-    def put_instance(self, row: tuple[str, str, str, str, str, float]) -> None:
+    def put_instance(self, row: InstanceRow) -> None:
         """Note an instance that is about to be created."""
         # on the way of every cold start: one commit without fsync, no checkpoint
         with self._transaction():
             try:
-                self._db.execute(_INSERT_INSTANCE, row)
+                self._db.execute(INSERT_INSTANCE, row)
             except sqlite3.IntegrityError:
-                self._db.execute(_INSERT_OWNER, (row[1], row[5]))
-                self._db.execute(_INSERT_INSTANCE, row)
+                self._db.execute(INSERT_OWNER, (row[1], row[5]))
+                self._db.execute(INSERT_INSTANCE, row)
 
     def instances_of(self, owner_ids: Collection[str]) -> list[StoredInstance]:
         """What these owners started and never ended."""
@@ -201,7 +172,7 @@ class Store:
         self, name: str | None, limit: int, before_wall: float | None, bodies: bool
     ) -> list[InvocationRecord]:
         """The last invocations, newest first."""
-        columns = f"{_FACTS}, {'payload, response' if bodies else 'NULL, NULL'}, log_tail, phases"
+        columns = f"{FACTS}, {'payload, response' if bodies else 'NULL, NULL'}, log_tail, phases"
         where: list[str] = []
         values: list[object] = []
         if name is not None:
@@ -215,16 +186,16 @@ class Store:
             f"SELECT {columns} FROM invocations {condition} ORDER BY started_wall DESC, seq DESC LIMIT ?",
             (*values, limit),
         )
-        return [_invocation(row) for row in rows]
+        return [from_row(row) for row in rows]
 
     def invocation(self, request_id: str) -> InvocationRecord | None:
         """The last invocation of a request id."""
         rows = self._rows(
-            f"SELECT {_FACTS}, payload, response, log_tail, phases FROM invocations "
+            f"SELECT {FACTS}, payload, response, log_tail, phases FROM invocations "
             "WHERE request_id = ? ORDER BY seq DESC LIMIT 1",
             (request_id,),
         )
-        return _invocation(rows[0]) if rows else None
+        return from_row(rows[0]) if rows else None
 
     def events(self, limit: int, kind: str | None) -> list[StoredEvent]:
         """The last events, newest first."""
@@ -256,7 +227,8 @@ class Store:
         with self._transaction(durable=True):
             try:
                 self._db.execute(
-                    "INSERT OR REPLACE INTO saved_events VALUES (?, ?, ?, ?)", (name, title, payload, time.time())
+                    "INSERT OR REPLACE INTO saved_events VALUES (?, ?, ?, ?)",
+                    (name, clean(title), clean(payload), time.time()),
                 )
             except sqlite3.IntegrityError as error:
                 raise FunctionNotFoundError(name) from error
@@ -276,65 +248,17 @@ class Store:
         with self._transaction(durable=True):
             self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
-    # --- retention
-
     def prune(self) -> bool:
-        """Remove one batch of what is too old or too much; returns whether there may be more."""
-        oldest = time.time() - self._limits.days * 86_400
-        removed = 0
+        """Remove one step of what is too old or too much; returns whether there may be more."""
         with self._transaction():
-            for table, wall, keep in (
-                ("invocations", "started_wall", self._limits.invocations),
-                ("events", "wall", self._limits.events),
-            ):
-                # rows come in about in order of time, so that the oldest have the lowest numbers
-                removed = max(
-                    removed,
-                    self._changed(
-                        f"DELETE FROM {table} WHERE seq IN (SELECT seq FROM {table} ORDER BY seq LIMIT {_PRUNE_ROWS}) "
-                        f"AND ({wall} < ? OR seq <= (SELECT max(seq) FROM {table}) - ?)",
-                        (oldest, keep),
-                    ),
-                )
-            removed = max(
-                removed,
-                self._changed(
-                    "DELETE FROM instances WHERE id IN (SELECT id FROM instances "
-                    f"WHERE ended_wall < ? ORDER BY ended_wall LIMIT {_PRUNE_ROWS})",
-                    (oldest,),
-                ),
-            )
-            self._changed(
-                "DELETE FROM owners WHERE ended_wall < ? AND NOT EXISTS "
-                "(SELECT 1 FROM instances WHERE owner_id = owners.id)",
-                (oldest,),
-            )
-            if self._used_bytes() > self._limits.disk_bytes:
-                removed = max(removed, self._drop_bodies())
+            removed, more = prune(self._db, self._limits)
         if removed:
-            self._db.execute("PRAGMA incremental_vacuum(1000)").fetchall()
+            with suppress(sqlite3.Error):
+                self._db.execute("PRAGMA incremental_vacuum(1000)").fetchall()
             self._checkpoint()
-        return removed >= _PRUNE_ROWS
-
-    def _used_bytes(self) -> int:
-        ((pages,), (free,), (size,)) = (
-            self._db.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "freelist_count", "page_size")
-        )
-        return int((pages - free) * size)
-
-    def _drop_bodies(self) -> int:
-        """Too much disk: the oldest invocations keep their facts and lose payload and response."""
-        changed = self._changed(
-            "UPDATE invocations SET payload = NULL, response = NULL WHERE seq IN (SELECT seq FROM invocations "
-            "WHERE payload IS NOT NULL OR response IS NOT NULL ORDER BY seq LIMIT 100)",
-            (),
-        )
-        return _PRUNE_ROWS if changed else 0
+        return more
 
     # --- the ground
-
-    def _changed(self, statement: str, values: Sequence[object]) -> int:
-        return self._db.execute(statement, values).rowcount
 
     def _rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         try:
@@ -363,45 +287,4 @@ class Store:
             if durable:
                 with suppress(sqlite3.Error):
                     self._db.execute("PRAGMA synchronous = NORMAL")
-
-
-def _clean(text: str) -> str:
-    """Text that UTF-8 can hold: what a function writes may contain half a surrogate pair."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _clean_or_none(text: str | None) -> str | None:
-    return None if text is None else _clean(text)
-
-
-def _invocation_row(record: InvocationRecord) -> tuple[object, ...]:
-    return (
-        _clean(record.request_id),
-        record.function_name,
-        record.instance_id,
-        record.source,
-        record.started_wall,
-        record.cold_start,
-        record.status,
-        _clean_or_none(record.error_type),
-        _clean_or_none(record.error_message),
-        record.duration_ms,
-        record.init_ms,
-        record.queued_ms,
-        record.first_byte_ms,
-        record.total_ms,
-        record.max_memory_mb,
-        record.payload_size,
-        record.response_size,
-        record.payload,
-        record.response,
-        _clean(record.log_tail),
-        json.dumps(record.phases),
-    )
-
-
-def _invocation(row: Sequence[Any]) -> InvocationRecord:
-    values = list(row)
-    values[5] = bool(values[5])
-    values[-1] = json.loads(values[-1])
-    return InvocationRecord(*values)
+                self._checkpoint_if_due()

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+import core.journal_schema
 from core.errors import FunctionNotFoundError, HomeUnusableError, JournalTooNewError, RuntimeClosedError
 from core.journal import InvocationRecord, Journal
 from core.journal_queue import PendingRows
@@ -200,6 +201,14 @@ async def test_text_that_is_not_unicode_holds_nothing_up(journal: Journal) -> No
     journal.record_invocation(replace(record("r-\ud800"), log_tail="half \udc80 a pair", error_message="\ud800"))
     journal.record_invocation(record("r-2"))
     assert {row.log_tail for row in await journal.invocations()} == {"half ? a pair", "START\nEND"}
+
+
+async def test_what_a_person_types_is_kept_even_with_half_a_character(journal: Journal) -> None:
+    await journal.put_function("echo", '{"description": "\ud83d"}', None, [])
+    await journal.save_event("echo", "half \ud83d", '"\ud83d"')
+    journal.end_instance("i-1", "\ud83d", 1)
+    assert [(event.title, event.payload) for event in await journal.saved_events("echo")] == [("half ?", '"?"')]
+    assert [function.definition for function in await journal.functions()] == ['{"description": "?"}']
 
 
 async def test_a_row_no_database_takes_is_left_out_and_the_rest_written(journal: Journal, told: list[str]) -> None:
@@ -510,6 +519,21 @@ async def test_a_broken_journal_is_set_aside_whole_and_a_new_one_begun(
     journal.record_invocation(record("after"))
     assert [row.request_id for row in await journal.invocations()] == ["after"]
     await journal.close()
+
+
+async def test_a_journal_too_large_to_check_whole_is_opened_all_the_same(
+    path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core.journal_schema, "_CHECKED_SIZE", 0)
+    for _ in range(2):
+        journal = await Journal.open(path, on_trouble=told.append)
+        await journal.put_function("echo", "{}", None, [])
+        journal.record_invocation(record())
+        await journal.close()
+    path.write_bytes(without_its_schema(path.read_bytes()))
+    journal = await Journal.open(path, on_trouble=told.append)
+    await journal.close()
+    assert len(told) == 1
 
 
 async def test_a_second_broken_journal_does_not_replace_the_first(path: Path) -> None:
