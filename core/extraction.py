@@ -23,6 +23,7 @@ __all__ = ["contents_of"]
 
 _EARLIEST = 315_532_800  # 1980-01-01, where a zip's calendar begins
 _LATEST = 2_147_483_646  # some file systems know no later time, and what is written must be found again
+_LINK_STEPS = 500_000  # names looked at, over all links: work that no real archive comes near
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _WINDOWS = frozenset({0, 10, 14})  # FAT, NTFS, VFAT: systems without an executable bit
@@ -260,18 +261,21 @@ class _Reader:
 
 
 class _Links:
-    """Follows every link as the kernel would, with the archive as the whole world."""
+    """Follows every link as a kernel would, with the archive as the whole world.
+
+    Names are compared as a file system that ignores case would: there `L/..` may be a link `l`.
+    """
 
     def __init__(self, entries: Mapping[str, Entry], hops: int, refuse: Callable[[str, str], NoReturn]) -> None:
-        self._entries = entries
+        self._links = {_folded(entry.name): entry for entry in entries.values() if entry.kind is Kind.LINK}
         self._hops = hops
         self._refuse = refuse
+        self._steps = 0
 
     def check(self, checkpoint: Checkpoint) -> None:
-        for entry in self._entries.values():
-            if entry.kind is Kind.LINK:
-                checkpoint()
-                self._follow(entry)
+        for entry in self._links.values():
+            checkpoint()
+            self._follow(entry)
 
     def _follow(self, link: Entry) -> None:
         at = link.name.split("/")[:-1]
@@ -279,6 +283,9 @@ class _Links:
         hops = 0
         while todo:
             part = todo.pop()
+            self._steps += 1
+            if self._steps > _LINK_STEPS:
+                self._refuse("is one link too many to follow", link.name)
             if part in {"", "."}:
                 continue
             if part == "..":
@@ -287,8 +294,8 @@ class _Links:
                 at.pop()
                 continue
             at.append(part)
-            found = self._entries.get("/".join(at))
-            if found is not None and found.kind is Kind.LINK:
+            found = self._links.get(_folded("/".join(at)))
+            if found is not None:
                 hops += 1
                 if hops > self._hops:
                     self._refuse(f"is a link in a loop or a chain of over {self._hops}", link.name)
