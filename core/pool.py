@@ -51,7 +51,8 @@ class WarmPool:
         self._starting = 0
         self._waiting = 0
         self._closed = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = 0.0
         self._plan = Plan()
 
     # --- functions
@@ -543,15 +544,14 @@ class WarmPool:
                 self._timer.cancel()
                 self._timer = None
             return
-        loop = asyncio.get_running_loop()
-        # the loop's clock may differ from time.monotonic()
-        when = loop.time() + max(0.0, min(due) - now)
+        when = min(due)
         if self._timer is not None:
             # an earlier timer is harmless: it finds nothing to do and arms itself again
-            if not self._timer.cancelled() and self._timer.when() <= when and self._timer.when() > loop.time():
+            if now < self._timer_at <= when:
                 return
             self._timer.cancel()
-        self._timer = loop.call_at(when, self._due)
+        self._timer_at = max(when, now)
+        self._timer = asyncio.get_running_loop().call_later(self._timer_at - now, self._due)
 
     def _due(self) -> None:
         self._timer = None
