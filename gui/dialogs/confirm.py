@@ -35,9 +35,8 @@ class ConfirmDialog(StokerDialog):
         text: str,
         choices: Sequence[Choice],
         no: str = "Cancel",
-        object_name: str = "confirm",
     ) -> None:
-        super().__init__(parent, title, object_name)
+        super().__init__(parent, title, "confirm")
         self.answer: str | None = None
         self.text = self.say(text)
         self.text.setObjectName("confirm_text")

@@ -15,11 +15,10 @@ class LaunchDialog(StokerDialog):
 
     def __init__(self, parent: QWidget | None, name: str, has: int, cap: int) -> None:
         super().__init__(parent, f"Launch {name}", "launch_dialog")
-        self._has, self._cap = has, cap
         self.count = QSpinBox()
         self.count.setObjectName("launch_count")
         self.count.setAccessibleName("How many instances")
-        self.count.setRange(1, 1000)
+        self.count.setRange(1, max(1, cap - has))
         self.count.setValue(3)
         self.count.setMinimumWidth(90)
         row = QHBoxLayout()
@@ -27,18 +26,9 @@ class LaunchDialog(StokerDialog):
         row.addWidget(QLabel("instances"))
         row.addStretch(1)
         self.body.addLayout(row)
-        self._note = self.say("", "small")
+        self.say(f"It has {plural(has, 'instance')}; its limit is {cap}.", "small")
         self.foot.addStretch(1)
         self.button("Cancel", "no").clicked.connect(self.reject)
         self.button("Launch", "yes", primary=True, default=True).clicked.connect(self.accept)
-        self.count.valueChanged.connect(self._tell)
-        self._tell(self.count.value())
         self.count.selectAll()
         self.count.setFocus()
-
-    def _tell(self, count: int) -> None:
-        free = max(0, self._cap - self._has)
-        text = f"{plural(self._has, 'instance')} of at most {self._cap}."
-        if count > free:
-            text += f" Beyond {free} they wait until others have gone."
-        self._note.setText(text)

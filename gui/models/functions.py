@@ -255,7 +255,6 @@ class FunctionsModel(QAbstractListModel):
         health = self._runtime.backends().get(backend)
         if health is not None and not health.online:
             return f"{backend} is offline: {health.detail}"
-        # a later event of the same frame may have removed it
         known = any(each.function_name == function.function_name for each in self._runtime.functions())
         return self._runtime.unsupported(function.function_name) if known else None
 

@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from core.events import Event
-from gui.actions import Actions, tool_button
+from gui.actions import Actions
 from gui.context import Context
 from gui.formatting import plural
 from gui.models.functions import FunctionsModel
@@ -81,7 +81,6 @@ class FunctionsPanel(QWidget):
         head.setSpacing(8)
         head.addWidget(title)
         head.addWidget(self._count, 1)
-        head.addWidget(tool_button(self._actions.evict, "evict"))
 
         self.filter = QLineEdit()
         self.filter.setObjectName("functions_filter")
