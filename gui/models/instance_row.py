@@ -107,7 +107,9 @@ class InstanceRow:
         """New rows fade in; those that ended are pale and fade out at last."""
         if self.gone is not None:
             left = self.gone + self._linger - now
-            return _GONE_OPACITY * max(0.25, min(1.0, left / _FADE_OUT))
+            # what went wrong stays as clear as it was, until it leaves
+            pale = 1.0 if self.failed else _GONE_OPACITY
+            return pale * max(0.3, min(1.0, left / _FADE_OUT))
         return max(0.0, min(1.0, (now - self.appeared) / FADE_IN))
 
     @property

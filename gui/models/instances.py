@@ -135,6 +135,7 @@ class InstancesModel(KeyedRows[InstanceRow]):
         """Sort by a column at once, or with -1 go back to the order of creation."""
         self._sort_column = Column(column) if 0 <= column < len(Column) else None
         self._descending = order == Qt.SortOrder.DescendingOrder
+        self.headerDataChanged.emit(Qt.Orientation.Horizontal, 0, len(Column) - 1)
         self._order_rows(self._ordered())
 
     @property
@@ -247,7 +248,9 @@ class InstancesModel(KeyedRows[InstanceRow]):
         if orientation is not Qt.Orientation.Horizontal or not 0 <= section < len(TITLES):
             return None
         if role == Qt.ItemDataRole.DisplayRole:
-            return TITLES[section]
+            # an arrow of the style's own would lie over a title at the right edge
+            arrow = "" if section != self._sort_column else " ↓" if self._descending else " ↑"
+            return TITLES[section] + arrow
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return int(_alignment(Column(section)))
         return None
@@ -331,7 +334,7 @@ class InstancesModel(KeyedRows[InstanceRow]):
                 memory = row.memory_shown()
                 if memory is not None:
                     meter, text = memory
-                    meter_tone = "error" if meter >= 0.9 else "dim"
+                    meter_tone = "starting" if meter >= 0.9 else "dim"
             case Column.REMARK:
                 text, tone = row.remark(), "error" if row.failed else "dim"
         return Cell(

@@ -34,17 +34,18 @@ _MEMORY_EVERY = 1.0
 _MEMORY_BUDGET = 0.008
 # the longest text that each column usually has to show
 _WIDEST = {
-    Column.INSTANCE: "i-00000000",
-    Column.STATE: "● terminating",
-    Column.FUNCTION: "nightly-report-x",
+    Column.INSTANCE: "i-00000000.",
+    Column.STATE: "● terminating.",
+    Column.FUNCTION: "nightly-report-12",
     Column.BACKEND: "kubernetes",
     Column.AGE: "59m 59s",
     Column.REAPED_IN: "59:59",
     Column.SERVED: "100,000",
-    Column.LAST: "start 10.2 s · prepare",
+    Column.LAST: "start 10.2 s · init",
     Column.MEMORY: "1023 MB",
     Column.REMARK: "old deploy, pinned",
 }
+_PROPORTIONAL = frozenset({Column.STATE, Column.FUNCTION, Column.BACKEND, Column.REMARK})
 _COUNTED = (
     InstanceState.BUSY,
     InstanceState.IDLE,
@@ -161,8 +162,10 @@ class InstancesPanel(QWidget):
 
     def _size_columns(self) -> None:
         metrics = QFontMetrics(mono_font())
+        face = QFontMetrics(self.font())
         for column, widest in _WIDEST.items():
-            width = metrics.horizontalAdvance(widest) + 2 * CELL_PADDING
+            font = face if column in _PROPORTIONAL else metrics
+            width = font.horizontalAdvance(widest) + 2 * CELL_PADDING + 4
             if column in {Column.REAPED_IN, Column.MEMORY}:
                 width += METER_WIDTH + METER_GAP
             self.table.setColumnWidth(column, width)

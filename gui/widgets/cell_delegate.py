@@ -11,9 +11,11 @@ from gui.theme import Theme, mono_font
 from gui.widgets.meter import METER_GAP, METER_WIDTH, paint_meter
 from gui.widgets.state_pill import paint_pill
 
-__all__ = ["CELL_PADDING", "ROW_HEIGHT", "CellDelegate"]
+__all__ = ["CELL_PADDING", "EDGE_PADDING", "ROW_HEIGHT", "CellDelegate"]
 
-CELL_PADDING = 10
+CELL_PADDING = 8
+# the first column stands further in, under the panel's title
+EDGE_PADDING = 14
 ROW_HEIGHT = 30
 _ELIDED_KEPT = 4096
 
@@ -50,8 +52,8 @@ class CellDelegate(QStyledItemDelegate):
     def paint(
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
     ) -> None:
-        row = index.row()
-        cell = self._source.cell(row, index.column())
+        row, column = index.row(), index.column()
+        cell = self._source.cell(row, column)
         rect: QRect = option.rect
         selected = bool(option.state & QStyle.StateFlag.State_Selected)
         if selected:
@@ -62,7 +64,7 @@ class CellDelegate(QStyledItemDelegate):
             return
         if cell.opacity < 1.0:
             painter.setOpacity(cell.opacity)
-        left, right = rect.left() + CELL_PADDING, rect.right() - CELL_PADDING + 1
+        left, right = rect.left() + (CELL_PADDING if column else EDGE_PADDING), rect.right() - CELL_PADDING + 1
         font, metrics = (self._mono, self._mono_metrics) if cell.mono else (self._face, self._face_metrics)
         painter.setFont(font)
         if cell.pill:

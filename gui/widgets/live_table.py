@@ -19,7 +19,7 @@ from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView,
 
 from gui.models.keyed_rows import KeyedRows
 from gui.theme import Theme
-from gui.widgets.cell_delegate import ROW_HEIGHT, CellDelegate
+from gui.widgets.cell_delegate import EDGE_PADDING, ROW_HEIGHT, CellDelegate
 
 __all__ = ["LiveTable", "copy_text"]
 
@@ -71,6 +71,11 @@ class LiveTable(QTableView):
         columns.setHighlightSections(False)
         columns.setMinimumSectionSize(44)
         columns.setSortIndicatorClearable(True)
+        # the model's titles say how it is sorted
+        columns.setStyleSheet(
+            f"QHeaderView::section:first {{ padding-left: {EDGE_PADDING}px; }}"
+            "QHeaderView::up-arrow, QHeaderView::down-arrow { image: none; width: 0; height: 0; }"
+        )
         columns.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         self.setSortingEnabled(True)
         self.verticalScrollBar().valueChanged.connect(self._scrolled)

@@ -24,8 +24,8 @@ class RowActions(QWidget):
         self._ground = "background"
         self._buttons: dict[str, QToolButton] = {}
         self._row = QHBoxLayout(self)
-        self._row.setContentsMargins(8, 0, 6, 0)
-        self._row.setSpacing(2)
+        self._row.setContentsMargins(4, 0, 6, 0)
+        self._row.setSpacing(0)
         self.setCursor(Qt.CursorShape.ArrowCursor)
         self.hide()
 
@@ -36,11 +36,14 @@ class RowActions(QWidget):
         button.setToolTip(tooltip)
         button.setObjectName(f"row_{name}")
         button.setProperty("flat", True)
-        button.setProperty("small", True)
         # the keyboard has the context menu and the shortcuts; tabbing into what the mouse moves would be lost
         button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         button.setFixedHeight(_HEIGHT)
-        button.setStyleSheet("QToolButton { padding: 0 7px; min-height: 0; border-radius: 5px; }")
+        button.setStyleSheet("QToolButton { padding: 0 5px; min-height: 0; border-radius: 5px; }")
+        font = button.font()
+        if font.pointSizeF() > 0:
+            font.setPointSizeF(max(7.0, font.pointSizeF() - 1))
+        button.setFont(font)
         button.clicked.connect(lambda: self.chosen.emit(name))
         self._row.addWidget(button)
         self._buttons[name] = button

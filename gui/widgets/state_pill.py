@@ -24,7 +24,7 @@ def paint_pill(painter: QPainter, rect: QRectF, text: str, color: QColor) -> Non
     height = min(float(_HEIGHT), rect.height())
     outline = QRectF(rect.left() + 0.5, rect.center().y() - height / 2 + 0.5, width - 1, height - 1)
     ground, edge = QColor(color), QColor(color)
-    ground.setAlphaF(0.13)
+    ground.setAlphaF(0.11)
     edge.setAlphaF(0.45)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing, True)
     painter.setPen(QPen(edge, 1))
@@ -36,6 +36,5 @@ def paint_pill(painter: QPainter, rect: QRectF, text: str, color: QColor) -> Non
     painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
     painter.setPen(color)
     left = outline.left() + _PAD + _DOT + _GAP
-    # one pixel up: the middle of lower-case letters, not of the line, belongs beside the dot
-    words = QRectF(left, outline.top() - 1, outline.right() - left, outline.height())
+    words = QRectF(left, outline.top(), outline.right() - left, outline.height())
     painter.drawText(words, int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter), text)
