@@ -65,7 +65,7 @@ class FactsView(QScrollArea):
             value = CalmLabel(elide=Qt.TextElideMode.ElideMiddle if name == "request" else Qt.TextElideMode.ElideRight)
             value.setFont(mono)
             self._values[name] = value
-            grid.addWidget(value, row, 1)
+            grid.addWidget(value, row, 1, 1, 1 if name == "request" else 2)
         self._copy = QToolButton()
         self._copy.setObjectName("copy_request")
         self._copy.setText("copy")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import traceback
 from dataclasses import dataclass
 
@@ -37,6 +38,9 @@ _ADVICE: tuple[tuple[type[LambdaRuntimeError], str], ...] = (
     (ContainerStartFailedError, "See the last lines it wrote, below. Then invoke again."),
     (InvocationFailedError, "Its instance was ended. Invoke again; the next one gets a fresh instance."),
 )
+
+# the function's own files are named as in its package; the response as it came still has the whole path
+_IN_STORE = re.compile(r"[^\s\"'(]*/archives/unpacked/[0-9a-f]{64}/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ def _trace(body: dict[str, object]) -> str:
     # Python's client says stackTrace, Node's says trace
     trace = body.get("stackTrace") or body.get("trace")
     if isinstance(trace, str):
-        return trace
+        return _IN_STORE.sub("", trace)
     if not isinstance(trace, list):
         return ""
     lines = []
@@ -101,4 +105,4 @@ def _trace(body: dict[str, object]) -> str:
             lines.append(", ".join(str(part) for part in entry))
         else:
             lines.append(str(entry).rstrip("\n"))
-    return "\n".join(lines)
+    return _IN_STORE.sub("", "\n".join(lines))

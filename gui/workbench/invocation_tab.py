@@ -76,14 +76,14 @@ class InvocationTab(QWidget):
         self.response = ResponseView(self._context, self)
         self.response.setMinimumWidth(300)
         self.facts = FactsView(self._context.theme, self)
-        self.facts.setMinimumWidth(190)
+        self.facts.setMinimumWidth(200)
         self.splitter = QSplitter(Qt.Orientation.Horizontal, self)
         self.splitter.setHandleWidth(1)
         self.splitter.setChildrenCollapsible(False)
         for part in (left, self.response, self.facts):
             self.splitter.addWidget(part)
         self.splitter.setStretchFactor(1, 1)
-        self.splitter.setSizes([370, 575, 210])
+        self.splitter.setSizes([360, 550, 245])
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.splitter)
@@ -124,8 +124,13 @@ class InvocationTab(QWidget):
         if run is None or run.over:
             return
         waiting = run.state in {RunState.SENDING, RunState.QUEUED, RunState.STARTING}
-        instances = self._context.runtime.instances(self.function_name) if waiting else ()
-        run.take(events, sum(1 for instance in instances if instance.state is InstanceState.STARTING))
+        if not waiting:
+            run.take(events)
+            return
+        runtime = self._context.runtime
+        starting = sum(1 for each in runtime.instances(self.function_name) if each.state is InstanceState.STARTING)
+        run.take(events)
+        run.place(runtime.position(run.request_id), starting)
 
     def close_run(self) -> None:
         """The tab goes: end its invocation and free what it kept."""

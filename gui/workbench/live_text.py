@@ -56,6 +56,7 @@ class LiveText(QPlainTextEdit):
         if live == self._caret:
             return
         self._caret = live
+        self.setCursorWidth(0 if live else 1)
         self.viewport().update()
         self._show_button()
 
@@ -74,8 +75,7 @@ class LiveText(QPlainTextEdit):
     def append(self, text: str) -> None:
         """Add `text` at the end. What the person has selected or scrolled to stays."""
         own = self.textCursor()
-        own.setKeepPositionOnInsert(True)
-        self.setTextCursor(own)
+        selected = (own.anchor(), own.position()) if own.hasSelection() else None
         bar = self.verticalScrollBar()
         following, place = self._following, bar.value()
         self._moving = True
@@ -90,6 +90,12 @@ class LiveText(QPlainTextEdit):
         else:
             self._append_broken(cursor, lines)
         cursor.endEditBlock()
+        own = self.textCursor()
+        if selected is not None and (own.anchor(), own.position()) != selected:
+            # a selection that reached the end would grow with the text
+            own.setPosition(selected[0])
+            own.setPosition(selected[1], QTextCursor.MoveMode.KeepAnchor)
+            self.setTextCursor(own)
         if following:
             bar.setValue(bar.maximum())
         elif bar.value() != place:

@@ -6,8 +6,8 @@ import logging
 import time
 from pathlib import Path
 
-from PySide6.QtCore import QModelIndex, QTimer, Signal
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QTimer, Signal
+from PySide6.QtGui import QFontMetrics, QGuiApplication, QPainter
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFileDialog,
@@ -16,6 +16,8 @@ from PySide6.QtWidgets import (
     QLabel,
     QPushButton,
     QStackedWidget,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
     QTableView,
     QVBoxLayout,
     QWidget,
@@ -44,6 +46,17 @@ _VIEWS = (ERROR, TEXT, JSON, CHUNKS, HEX, LOGS)
 # what one frame may spend on putting text into a view
 _BUDGET = 0.008
 _COPIED_MS = 1_200
+
+
+class _Inset(QStyledItemDelegate):
+    """Keeps the preview away from the figure at its left."""
+
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        inset = QStyleOptionViewItem(option)
+        inset.rect = option.rect.adjusted(10, 0, 0, 0)
+        super().paint(painter, inset, index)
 
 
 class ResponseView(QWidget):
@@ -150,9 +163,10 @@ class ResponseView(QWidget):
         columns = table.horizontalHeader()
         columns.setHighlightSections(False)
         columns.setStretchLastSection(True)
-        advance = table.fontMetrics().horizontalAdvance("0")
-        for column, width in enumerate((8, 12, 9, 9, 9)):
-            table.setColumnWidth(column, advance * width + 12)
+        advance = QFontMetrics(mono_font()).horizontalAdvance("0")
+        for column, width in enumerate((7, 11, 8, 8, 8)):
+            table.setColumnWidth(column, advance * width + 6)
+        table.setItemDelegateForColumn(ChunkModel.PREVIEW, _Inset(table))
         return table
 
     # --- what is shown
@@ -238,9 +252,8 @@ class ResponseView(QWidget):
     def _refresh_chunks(self, run: Run) -> None:
         bar = self.table.verticalScrollBar()
         at_end = bar.value() >= bar.maximum()
-        fits = self.model.rowCount() * 24 < self.table.viewport().height()
         self.model.sync(run.base)
-        if not run.over and (at_end and not fits):
+        if not run.over and at_end:
             self.table.scrollToBottom()
 
     def _refresh_logs(self, run: Run) -> None:

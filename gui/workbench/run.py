@@ -12,14 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from core.errors import LambdaRuntimeError
-from core.events import (
-    Event,
-    InstanceLogged,
-    InstancePhaseChanged,
-    InvocationEnded,
-    InvocationQueued,
-    InvocationStarted,
-)
+from core.events import Event, InstanceLogged, InstancePhaseChanged, InvocationStarted
 from gui.workbench.response import Response
 
 if TYPE_CHECKING:
@@ -169,12 +162,10 @@ class Run:
         if task is not None:
             await asyncio.wait([task])
 
-    def take(self, events: Sequence[Event], starting: int) -> None:
-        """News from the pool; `starting` is how many instances of the function start just now."""
+    def take(self, events: Sequence[Event]) -> None:
+        """News from the pool."""
         for event in events:
             match event:
-                case InvocationQueued(request_id=self.request_id):
-                    self.position = event.position
                 case InvocationStarted(request_id=self.request_id):
                     self.started = event.at
                     self.instance_id = event.instance_id
@@ -182,18 +173,17 @@ class Run:
                     self.position = 0
                     if self.state in _WAITING:
                         self.state = RunState.RUNNING
-                case InvocationStarted() | InvocationEnded(instance_id=None) if (
-                    event.function_name == self.function_name
-                ):
-                    # one that waited is gone from the line
-                    self.position = max(1, self.position - 1) if self.position else 0
                 case InstancePhaseChanged() if event.function_name == self.function_name:
                     self.phase = event.phase
                 case InstanceLogged() if event.instance_id == self.instance_id and not self.over:
                     self.log.extend(event.lines)
-        if self.state in _WAITING and self.position:
-            self.state = RunState.STARTING if self.position <= starting else RunState.QUEUED
         self.touch()
+
+    def place(self, position: int, starting: int) -> None:
+        """Its place in the line (from 1; 0 once it is served), and how many instances start just now."""
+        self.position = position
+        if self.state in _WAITING and position:
+            self.state = RunState.STARTING if position <= starting else RunState.QUEUED
 
     async def _read(self, invocation: StreamingInvocation) -> None:
         clock = time.monotonic
@@ -244,6 +234,9 @@ class Run:
         if self._invocation is not None and self.result is None:
             self.result = self._invocation.result
         self.ended = time.monotonic()
+        if self.started is None and self.result is not None:
+            # over before the pool's news came round
+            self.started = self.invoked + self.result.queued_ms / 1000
         self.state = state
         self.touch()
 
