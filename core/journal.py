@@ -55,10 +55,13 @@ class Journal:
     within bounds and is written when that is possible again. What a person does by hand (adding a
     function, saving an event) raises HomeUnusableError instead. After `close`, what is recorded
     is passed over and everything else raises RuntimeClosedError.
+
+    `news` is what opening had to tell (a damaged file was set aside), for whoever listens later.
     """
 
     def __init__(self, store: Store, thread: ThreadPoolExecutor, trouble: Callable[[str], None]) -> None:
         self.path = store.path
+        self.news = tuple(store.news)
         self._store = store
         self._thread = thread
         self._writer = Writer(store, thread, trouble)

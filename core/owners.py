@@ -13,6 +13,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import stat
 import tempfile
 import time
@@ -41,6 +42,7 @@ __all__ = [
 
 _OWNER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _LOCK_NAME = "stoker.lock"
+_SCRATCH = (".probe-*", ".salvage-*", ".settings.json-*")  # what a kill can leave in a home
 
 
 class OwnerState(StrEnum):
@@ -210,6 +212,7 @@ class HomeLock:
         except OSError as error:
             lock.release()
             raise HomeUnusableError(str(home), _why(error)) from error
+        _sweep(home)
         self._lock = lock
 
     def release(self) -> None:
@@ -256,9 +259,8 @@ def _private_directory(path: Path) -> Path:
 
 def _refuse_shared(home: Path) -> None:
     """A slip like `--home ~` or `--home /tmp` must not close that directory to everybody else."""
-    resolved = home.resolve()
-    shared = {Path("/"), Path("/tmp"), Path("/var/tmp"), Path(tempfile.gettempdir()).resolve(), Path.home().resolve()}
-    if resolved in shared:
+    shared = (Path("/"), Path("/tmp"), Path("/var/tmp"), Path(tempfile.gettempdir()), Path.home())
+    if home.resolve() in {path.resolve() for path in shared}:
         raise HomeUnusableError(str(home), "it is not a directory of Stoker's own; choose one inside it")
 
 
@@ -268,6 +270,15 @@ def _write_probe(home: Path) -> None:
         probe.write(b"\0" * 8192)
         probe.flush()
         os.fsync(probe.fileno())
+
+
+def _sweep(home: Path) -> None:
+    for pattern in _SCRATCH:
+        for left in home.glob(pattern):
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
 
 def _why(error: Exception) -> str:

@@ -511,6 +511,7 @@ async def test_a_broken_journal_is_set_aside_whole_and_a_new_one_begun(
     aside = [entry for entry in path.parent.iterdir() if ".broken-" in entry.name]
     assert [entry.read_bytes() for entry in aside] == [broken]
     assert len(told) == 1
+    assert journal.news == tuple(told)
     assert str(path) in told[0]
     assert aside[0].name in told[0]
     assert f"{kept} functions" in told[0]

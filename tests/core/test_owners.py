@@ -287,6 +287,16 @@ def test_a_home_without_room_is_named(tmp_path: Path, stoker: Stoker) -> None:
     assert [path.name for path in (tmp_path / "home").iterdir()] == ["stoker.lock"]
 
 
+def test_what_a_kill_left_halfway_is_swept_from_a_home(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / ".salvage-x").mkdir(parents=True)
+    (home / ".salvage-x" / "copy").touch()
+    (home / ".settings.json-y").touch()
+    (home / "settings.json").write_text("{}")
+    HomeLock(home).acquire()
+    assert sorted(path.name for path in home.iterdir()) == ["settings.json", "stoker.lock"]
+
+
 @pytest.mark.parametrize("shared", ["/", "/tmp", "~"])
 def test_a_shared_directory_is_no_home(shared: str) -> None:
     directory = Path(shared).expanduser()
