@@ -131,6 +131,9 @@ class MemoryWatch:
     def forget(self, instance: Watched) -> None:
         """Stop sampling it; harmless if it was not."""
         self._busy.discard(instance)
+        if not self._busy and self._task is not None:
+            self._task.cancel()
+            self._task = None
 
     async def aclose(self) -> None:
         """Stop sampling."""
