@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import fcntl
-import hashlib
 import io
 import os
 import re
@@ -38,7 +37,7 @@ from core.deploys import check_unzipped_size, deploy_id
 from core.errors import ZipExtractionFailedError
 from core.extraction import contents_of
 from core.packing import pack
-from core.unpacking import matches, remove_tree, tree_size, unpack
+from core.unpacking import digest_of, matches, remove_tree, sync_folder, tree_size, unpack
 from core.zip_entries import BOUNDS, Bounds, Checkpoint, Contents
 
 __all__ = ["Archive", "ArchiveStore", "check_unzipped_size", "deploy_id"]
@@ -105,7 +104,11 @@ class ArchiveStore:
         return await self._run(lambda checkpoint: self._get(digest, checkpoint))
 
     async def collect(self, used: Collection[str]) -> int:
-        """Remove every archive whose digest is not in `used`; returns bytes freed."""
+        """Remove every archive whose digest is not in `used`; returns bytes freed.
+
+        `used` is to hold what functions name and what any living instance, also of an old deploy,
+        was launched with.
+        """
         keep = frozenset(used)
         return await self._run(lambda checkpoint: self._collect(keep, checkpoint))
 
@@ -147,7 +150,7 @@ class ArchiveStore:
             with self._new_file() as (file, path):
                 self._take_in(source, name, file, checkpoint)
                 file.flush()
-                digest, size = _digest_of(file, checkpoint)
+                digest, size = digest_of(file, checkpoint)
                 with self._locked(digest, checkpoint):
                     found = self._find(digest)
                     if found is None or found.size != size:
@@ -198,7 +201,7 @@ class ArchiveStore:
             path = self._zips / f"{digest}.zip"
             try:
                 with path.open("rb") as file:
-                    if _digest_of(file, checkpoint)[0] != digest:
+                    if digest_of(file, checkpoint)[0] != digest:
                         reason = "its stored copy is damaged; add the function's code again"
                         raise ZipExtractionFailedError(name, reason)
                     return self._install(name, digest, file, path, checkpoint)
@@ -246,8 +249,8 @@ class ArchiveStore:
             os.fchmod(file.fileno(), 0o444)
             os.fsync(file.fileno())
             path.replace(stored)
-        _sync_folder(self._unpacked)
-        _sync_folder(self._zips)
+        sync_folder(self._unpacked)
+        sync_folder(self._zips)
         self._contents[digest] = contents
         return Archive(digest, stored, directory, stored.stat().st_size, contents.unpacked_size)
 
@@ -350,25 +353,6 @@ async def _settled(future: asyncio.Future[_T]) -> None:
             await asyncio.wait([future])
     if not future.cancelled():
         future.exception()  # seen: it is the stop, or came too late to matter
-
-
-def _digest_of(file: BinaryIO, checkpoint: Checkpoint) -> tuple[str, int]:
-    found = hashlib.sha256()
-    size = 0
-    file.seek(0)
-    while block := file.read(_CHUNK):
-        checkpoint()
-        found.update(block)
-        size += len(block)
-    return found.hexdigest(), size
-
-
-def _sync_folder(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def _disk_trouble(name: str, error: OSError) -> ZipExtractionFailedError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import stat
@@ -10,8 +11,9 @@ from typing import BinaryIO
 
 from core.zip_entries import Checkpoint, Contents, Entry, Kind, content
 
-__all__ = ["matches", "remove_tree", "tree_size", "unpack"]
+__all__ = ["digest_of", "matches", "remove_tree", "sync_folder", "tree_size", "unpack"]
 
+_CHUNK = 1024 * 1024
 _NEW_FILE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -39,7 +41,9 @@ def unpack(file: BinaryIO, archive: str, contents: Contents, into: Path, checkpo
 def matches(contents: Contents, directory: Path) -> bool:
     """Whether `directory` still holds just what was unpacked: names, kinds, modes, sizes, times, links.
 
-    A change of the same length that also puts the time back is not seen.
+    A change of the same length that also puts the time back is not seen. Byte code that a runtime
+    left (only root can, through the modes) is no damage: to replace the directory for it would pull
+    it from under the instances that run from it.
     """
     todo = [(directory, "")]
     seen = 0
@@ -52,6 +56,8 @@ def matches(contents: Contents, directory: Path) -> bool:
                 for each in found:
                     name = above + each.name
                     entry = contents.entries.get(name)
+                    if entry is None and "__pycache__" in name.split("/"):
+                        continue
                     if entry is None or not _same(entry, each):
                         return False
                     seen += 1
@@ -85,6 +91,27 @@ def tree_size(path: Path) -> int:
             if stat.S_ISREG(found.st_mode):
                 total += found.st_size
     return total
+
+
+def digest_of(file: BinaryIO, checkpoint: Checkpoint = lambda: None) -> tuple[str, int]:
+    """The SHA-256 of a whole file, in hex, and its size."""
+    found = hashlib.sha256()
+    size = 0
+    file.seek(0)
+    while block := file.read(_CHUNK):
+        checkpoint()
+        found.update(block)
+        size += len(block)
+    return found.hexdigest(), size
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder survive a power cut."""
+    opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _by_kind(contents: Contents) -> tuple[list[Entry], list[Entry], list[Entry]]:

@@ -359,6 +359,19 @@ def test_a_damaged_directory_does_not_match_any_more(change: str, out: Path) -> 
     assert not matches(contents(data), out)
 
 
+def test_byte_code_that_a_runtime_left_is_no_damage(out: Path) -> None:
+    data = a_zip({"a.py": "", "lib/b.py": "", "lib/__pycache__/b.cpython-39.pyc": "x"})
+    unpacked(data, out)
+    for folder in (out, out / "lib", out / "lib/__pycache__"):
+        folder.chmod(0o755)
+    (out / "__pycache__").mkdir()
+    (out / "__pycache__/a.cpython-311.pyc").touch()
+    (out / "lib/__pycache__/b.cpython-311.pyc").touch()
+    for folder in (out, out / "lib", out / "lib/__pycache__"):
+        folder.chmod(0o555)
+    assert matches(contents(data), out)
+
+
 def test_a_directory_that_is_gone_does_not_match(out: Path) -> None:
     assert not matches(contents(a_zip({"a": ""})), out)
 
