@@ -49,7 +49,7 @@ class Column(IntEnum):
 TITLES = ("instance", "state", "function", "backend", "age", "reaped in", "served", "last", "memory", "")
 
 # Facts that are worth a word in the row; the others are in the tooltip.
-_NOTES_SHOWN = ("interpreter", "init", "response", "note")
+_NOTES_SHOWN = ("runtime", "architecture", "init", "response")
 
 
 @dataclass(slots=True)
@@ -175,7 +175,8 @@ class InstanceRow:
             words.append("pinned")
         if not snapshot.current_deploy:
             words.append("old deploy")
-        words += [snapshot.details[key] for key in _NOTES_SHOWN if snapshot.details.get(key)]
+        # "python3.13 asked for; runs under python3.11": the outcome is enough here
+        words += [snapshot.details[key].rsplit("; ", 1)[-1] for key in _NOTES_SHOWN if snapshot.details.get(key)]
         return one_line(" · ".join(words))
 
     def ended(self) -> str:

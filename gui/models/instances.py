@@ -31,6 +31,7 @@ ID_ROLE = int(Qt.ItemDataRole.UserRole)
 _ENDED_HELD = 200
 _RIGHT = frozenset({Column.SERVED})
 _MONO = frozenset({Column.INSTANCE, Column.AGE, Column.REAPED_IN, Column.SERVED, Column.LAST, Column.MEMORY})
+_SERVING = frozenset({InstanceState.IDLE, InstanceState.BUSY})
 # what needs attention comes first
 _STATE_ORDER = {
     InstanceState.BUSY: 0,
@@ -81,6 +82,7 @@ class InstancesModel(KeyedRows[InstanceRow]):
         now = self._clock()
         new: dict[str, InstanceRow] = {}
         changed: set[str] = set()
+        served: set[str] = set()
         for event in events:
             match event:
                 case InstanceChanged(instance=snapshot) | InstanceUpdated(instance=snapshot):
@@ -90,8 +92,8 @@ class InstancesModel(KeyedRows[InstanceRow]):
                         if self._shown(row):
                             new[snapshot.id] = row
                     else:
+                        (served if _only_served(row.snapshot, snapshot) else changed).add(snapshot.id)
                         row.take(snapshot, now)
-                        changed.add(snapshot.id)
                 case InstancePhaseChanged(instance_id=instance_id, phase=phase):
                     row = self._all.get(instance_id)
                     if row is not None:
@@ -107,6 +109,10 @@ class InstancesModel(KeyedRows[InstanceRow]):
         self._append_rows(new)
         self._fresh.update((key, now) for key in new)
         self._rows_changed(changed - new.keys())
+        served -= changed | new.keys()
+        # what most events change; the other cells need no painting
+        self._rows_changed(served, Column.STATE, Column.STATE)
+        self._rows_changed(served, Column.REAPED_IN, Column.LAST)
 
     def set_memory(self, usages: Iterable[tuple[str, MemoryUsage | None]]) -> None:
         """What some instances use now."""
@@ -348,6 +354,17 @@ class InstancesModel(KeyedRows[InstanceRow]):
             meter_tone=meter_tone,
             opacity=row.opacity(now),
         )
+
+
+def _only_served(old: InstanceSnapshot, new: InstanceSnapshot) -> bool:
+    """Whether nothing but its invocations came between the two."""
+    return (
+        old.state in _SERVING
+        and new.state in _SERVING
+        and old.pinned == new.pinned
+        and old.current_deploy == new.current_deploy
+        and old.details == new.details
+    )
 
 
 def _alignment(column: Column) -> Qt.AlignmentFlag:

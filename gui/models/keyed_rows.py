@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
-from PySide6.QtCore import QAbstractItemModel, QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex
 
 __all__ = ["Index", "KeyedRows", "runs"]
 
@@ -88,8 +88,7 @@ class KeyedRows(QAbstractTableModel, Generic[Row]):
         """Put the rows in the order of `keys`, which must be all keys; silent where they are already."""
         if list(keys) == self._keys:
             return
-        hint = QAbstractItemModel.LayoutChangeHint.VerticalSortHint
-        self.layoutAboutToBeChanged.emit([], hint)
+        self.layoutAboutToBeChanged.emit()
         before = self.persistentIndexList()
         held = [(self._keys[index.row()], index.column()) for index in before]
         rows = dict(zip(self._keys, self._rows, strict=True))
@@ -97,7 +96,7 @@ class KeyedRows(QAbstractTableModel, Generic[Row]):
         self._rows = [rows[key] for key in keys]
         self._places = {key: place for place, key in enumerate(self._keys)}
         self.changePersistentIndexList(before, [self.index(self._places[key], column) for key, column in held])
-        self.layoutChanged.emit([], hint)
+        self.layoutChanged.emit()
 
     def _rows_changed(self, keys: Iterable[str], first_column: int = 0, last_column: int | None = None) -> None:
         """Announce that the rows with these keys look different, within the columns given."""

@@ -52,6 +52,10 @@ class _Chooser(QComboBox):
         self._panel.fill_chooser()
         super().showPopup()
 
+    def hidePopup(self) -> None:
+        super().hidePopup()
+        self._panel.name_chosen()
+
 
 class LogsPanel(QWidget):
     """The lines of one instance: those that are kept first, then each as it comes.
@@ -129,13 +133,18 @@ class LogsPanel(QWidget):
             self._chooser.addItem(text, instance_id)
         self._chooser.setCurrentIndex(self._chooser.findData(self._instance))
 
+    def name_chosen(self) -> None:
+        """Leave the state out of the closed box: the word beside it is the one that is kept true."""
+        if self._last is not None:
+            self._chooser.setItemText(self._chooser.currentIndex(), f"{self._last.id} · {self._last.function_name}")
+
     # --- how it is put together
 
     def _lay_out(self) -> None:
         title = QLabel("Logs")
         title.setProperty("role", "heading")
         head = QHBoxLayout()
-        head.setContentsMargins(14, 8, 14, 8)
+        head.setContentsMargins(14, 8, 14, 2)
         head.setSpacing(8)
         head.addWidget(title)
         head.addWidget(self._chooser)
@@ -234,7 +243,7 @@ class LogsPanel(QWidget):
             ended = f"ended: {self._ended(snapshot)}" if snapshot.state.final else snapshot.state.value
             count = self.view.line_count + len(self._unshown)
             many = f"last {format_count(LINES_SHOWN)} lines" if count >= LINES_SHOWN else ""
-            self._status.setText(" · ".join(filter(None, (snapshot.function_name, ended, many))))
+            self._status.setText(" · ".join(filter(None, (ended, many))))
             self.view.setPlaceholderText("Nothing written yet.")
 
     def _show_in_chooser(self) -> None:
@@ -243,9 +252,10 @@ class LogsPanel(QWidget):
             return
         place = self._chooser.findData(self._instance)
         if place < 0:
-            self._chooser.addItem(_title(self._last) if self._last else f"{self._instance} · ended", self._instance)
+            self._chooser.addItem(f"{self._instance} · ended", self._instance)
             place = self._chooser.count() - 1
         self._chooser.setCurrentIndex(place)
+        self.name_chosen()
 
     # --- buttons and keys
 

@@ -27,7 +27,7 @@ class FindBar(QWidget):
         self._word = QLabel()
         self._word.setProperty("role", "small")
         row = QHBoxLayout(self)
-        row.setContentsMargins(14, 0, 14, 8)
+        row.setContentsMargins(14, 6, 14, 2)
         row.setSpacing(8)
         row.addWidget(self.field, 1)
         row.addWidget(self._button("Previous", "The one before (Shift+Enter)", backward=True))

@@ -34,7 +34,7 @@ _TONES = {
     LineKind.ERROR: "error",
     LineKind.NOTICE: "dim",
 }
-_EDGE = 12
+_EDGE = 14
 
 
 class LogView(QPlainTextEdit):
@@ -70,7 +70,8 @@ class LogView(QPlainTextEdit):
         self.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
         )
-        self.document().setDocumentMargin(_EDGE - 4)
+        self.document().setDocumentMargin(_EDGE)
+        self.setStyleSheet("QAbstractScrollArea::corner { background: transparent; border: none; }")
         self._newest = QPushButton("Jump to newest", self)
         self._newest.setObjectName("logs_newest")
         self._newest.setCursor(Qt.CursorShape.ArrowCursor)
