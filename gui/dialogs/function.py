@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from PySide6.QtCore import QTimer
@@ -31,7 +32,14 @@ class FunctionDialog(StokerDialog):
     """
 
     def __init__(
-        self, parent: QWidget | None, title: str, tasks: Tasks, defaults: Defaults, store: Store, taken: Collection[str]
+        self,
+        parent: QWidget | None,
+        title: str,
+        tasks: Tasks,
+        defaults: Defaults,
+        *,
+        store: Store,
+        taken: Collection[str] = (),
     ) -> None:
         super().__init__(parent, title, "function_dialog")
         self.stored: LambdaFunction | None = None
@@ -98,7 +106,9 @@ class FunctionDialog(StokerDialog):
             QTimer.singleShot(0, self.accept)
         finally:
             self._storing = None
-            self._set_busy(False)
+            # a dialog that was given up may be gone
+            with suppress(RuntimeError):
+                self._set_busy(False)
 
     def _show(self, error: Exception) -> None:
         text = words_for(error)
@@ -132,7 +142,7 @@ class FunctionDialog(StokerDialog):
         # a folder may be on a slow disk; a thread of its own ends with the question
         thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="stoker-guess")
         try:
-            found = await asyncio.wrap_future(thread.submit(guess, Path(code).expanduser()))
+            found = await asyncio.wrap_future(thread.submit(guess, Path(code)))
         finally:
             thread.shutdown(wait=False)
         self.form.apply_guess(code, found)

@@ -33,6 +33,7 @@ class Guess:
 def guess(code: Path) -> Guess | None:
     """Look at the top level of a zip or folder; None where nothing there says what it is. Blocks on the disk."""
     try:
+        code = code.expanduser()
         if code.is_dir():
             names = [entry.name for entry, _ in zip(code.iterdir(), range(_MOST_ENTRIES), strict=False)]
             return _from_names(names, lambda name: _head((code / name).read_bytes()))
