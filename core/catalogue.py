@@ -51,6 +51,10 @@ class Catalogue:
         except KeyError:
             raise FunctionNotFoundError(name) from None
 
+    def has_deploy(self, deploy_id: str) -> bool:
+        """Whether it is the current deploy of a function."""
+        return any(deploy.deploy_id == deploy_id for deploy in self._by_name.values())
+
     async def build(self, function: LambdaFunction) -> Deploy:
         """Take the function's code and layers into the store.
 

@@ -26,7 +26,7 @@ from core.journal import InvocationRecord, Journal, SavedEvent
 from core.launcher import Launcher
 from core.local_emulators import LocalEmulators
 from core.logbook import LogBook
-from core.owners import HomeLock, Owner
+from core.owners import HomeLock, Owner, OwnerState, forget_owner, mark_owner_dead, owner_state
 from core.pool import PoolFunction, PoolLimits, WarmPool
 from core.scribe import Scribe
 from core.settings import Settings, load_settings
@@ -82,6 +82,7 @@ class LambdaRuntime:
         self._invoker = Invoker(pool=self._pool, client=client, scribe=self._scribe, events=events, settings=settings)
         self._closing: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
+        self._tidying: asyncio.Task[None] | None = None
 
     @classmethod
     @asynccontextmanager
@@ -97,7 +98,7 @@ class LambdaRuntime:
 
         `home` defaults to the user's data directory. `backends` replaces the built-in ones, of which
         the first is the default. `overrides` are fields of `Settings`.
-        Raises HomeInUseError, JournalTooNewError, InvalidSettingError.
+        Raises HomeInUseError, HomeUnusableError, JournalTooNewError, InvalidSettingError.
         """
         path = _home_path(home)
         events = EventBus()
@@ -106,7 +107,7 @@ class LambdaRuntime:
             lock.acquire()
             stack.callback(lock.release)
             settings = (settings or load_settings(path / "settings.json")).with_overrides(**overrides)
-            owner = Owner.acquire()
+            owner = Owner.acquire(path)
             stack.callback(owner.release)
 
             def trouble(message: str) -> None:
@@ -120,6 +121,10 @@ class LambdaRuntime:
             )
             stack.push_async_callback(journal.close)
             await journal.put_owner(owner.id)
+            for earlier in await journal.owners():
+                # the home's lock is ours: whoever owned anything in it before has ended
+                if earlier.id != owner.id and earlier.ended_wall is None:
+                    mark_owner_dead(earlier.id)
             executor = ThreadPoolExecutor(2, thread_name_prefix="stoker-archives")
             stack.callback(executor.shutdown)
             local = LocalEmulators()
@@ -143,6 +148,7 @@ class LambdaRuntime:
                 events=events,
             )
             await runtime._restore()
+            runtime._tidy()
             try:
                 yield runtime
             finally:
@@ -168,6 +174,7 @@ class LambdaRuntime:
         """
         async with self._changing:
             await self._take_in(await self._deploys.build(function))
+        self._tidy()
         return function
 
     async def refresh_code(self, name: str) -> bool:
@@ -181,7 +188,8 @@ class LambdaRuntime:
             if deploy.deploy_id == before.deploy_id:
                 return False
             await self._take_in(deploy)
-            return True
+        self._tidy()
+        return True
 
     async def remove_function(self, name: str) -> None:
         """Forget it. Its instances go; busy ones finish first. Raises FunctionNotFoundError."""
@@ -189,17 +197,13 @@ class LambdaRuntime:
             await self._deploys.remove(name)
             self._pool.forget(name)
             self.events.publish(FunctionRemoved(function_name=name))
+        self._tidy()
 
     def unsupported(self, name: str) -> str | None:
         """Why the function's backend cannot run it, or None where it can."""
         function = self.function(name)
         backend = self._backends.get(self._backend_of(function))
         return backend.unsupported(function) if backend else f"there is no backend {self._backend_of(function)}"
-
-    async def collect_archives(self) -> int:
-        """Remove archives that no function uses; returns the bytes that were freed."""
-        async with self._changing:
-            return await self._deploys.collect()
 
     # --- invocations
 
@@ -317,7 +321,18 @@ class LambdaRuntime:
         found = await asyncio.gather(
             *(backend.reap_stale(dry_run=dry_run, only=only) for backend in self._backends.values())
         )
-        return [candidate for candidates in found for candidate in candidates]
+        candidates = [candidate for each in found for candidate in each]
+        if not dry_run:
+            await self._forget_owners({c.owner for c in candidates})
+        return candidates
+
+    async def _forget_owners(self, owners: Collection[str]) -> None:
+        """Let go of dead owners that have nothing left."""
+        left = await asyncio.gather(*(backend.reap_stale(dry_run=True) for backend in self._backends.values()))
+        for owner in set(owners) - {candidate.owner for each in left for candidate in each}:
+            if owner_state(owner) is OwnerState.DEAD:
+                forget_owner(owner)
+                await self.journal.end_owner(owner)
 
     async def prepull(self, name: str) -> None:
         """Fetch an image function's image ahead of its first launch."""
@@ -399,6 +414,8 @@ class LambdaRuntime:
         await self._invoker.cancel_all()
         await self._end_all(list(self._pool), force=False, reason="Stoker closes", busy_too=True)
         await self._launcher.settled()
+        if self._tidying is not None:
+            await asyncio.wait([self._tidying])
         self._scribe.close()
         await self.journal.flush()
 
@@ -438,6 +455,20 @@ class LambdaRuntime:
                 min_warm=function.min_warm,
             )
         )
+
+    def _tidy(self) -> None:
+        """Collect archives that nothing uses any more, behind the scenes and one collection at a time."""
+        if self._tidying is None or self._tidying.done():
+            self._tidying = asyncio.get_running_loop().create_task(self._collect(), name="collect archives")
+
+    async def _collect(self) -> None:
+        try:
+            async with self._changing:
+                # an instance of an older deploy still runs from archives that no function names
+                if all(self._deploys.has_deploy(instance.deploy_id) for instance in self._pool):
+                    await self._deploys.collect()
+        except OSError as error:
+            self.events.publish(Trouble(about="archives", message=f"unused archives could not be removed: {error}"))
 
     async def _restore(self) -> None:
         def unreadable(name: str, error: LambdaRuntimeError) -> None:

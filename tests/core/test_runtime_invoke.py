@@ -244,3 +244,24 @@ async def test_every_change_of_state_is_one_event_in_order(runtime: LambdaRuntim
         ("terminating", "dead"),
     ]
     assert [(e.request_id, e.source, e.error) for e in ended] == [(result.request_id, "test", None)]
+
+
+async def test_archives_that_no_function_uses_any_more_are_collected(home: Path, tmp_path: Path, gate: Gate) -> None:
+    def stored() -> int:
+        return sum(1 for path in (home / "archives").rglob("bootstrap"))
+
+    async with LambdaRuntime.open(home=home) as runtime:
+        await runtime.add_function(scripted_function(tmp_path))
+        old = await runtime.invoke_streaming("scripted", steps(["chunk", "x"], gate.step))
+        (tmp_path / "scripted-code" / "more").write_text("another deploy")
+        assert await runtime.refresh_code("scripted")
+        assert not await runtime.refresh_code("scripted")
+        gate.open()
+        assert (await old.discard()).function_error is None  # its code was still there
+        await runtime.invoke("scripted")
+        assert stored() == 2
+        await runtime.remove_function("scripted")
+        assert runtime.functions() == []
+    async with LambdaRuntime.open(home=home):
+        pass
+    assert stored() == 0
