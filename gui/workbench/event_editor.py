@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QPoint, Qt, QTimer, Signal
-from PySide6.QtGui import QFont
-from PySide6.QtWidgets import QHBoxLayout, QInputDialog, QLabel, QMenu, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtCore import QPoint, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QFont, QResizeEvent
+from PySide6.QtWidgets import QHBoxLayout, QInputDialog, QLabel, QMenu, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from core.journal import SavedEvent
 from gui.context import Context
@@ -24,6 +24,31 @@ _FRESH = "{}"
 # up to here the text is checked at every key, beyond when one pauses
 _CHECK_AT_ONCE = 200_000
 _PAUSE_MS = 250
+
+
+class _Picker(QPushButton):
+    """A button as wide as there is room for, at the right of it; a long title is elided."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._title, self._end = "Saved", " ▾"
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+
+    def show_title(self, title: str, end: str) -> None:
+        self._title, self._end = title, end
+        self._fit()
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(70, super().minimumSizeHint().height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        metrics = self.fontMetrics()
+        room = self.width() - 26 - metrics.horizontalAdvance(self._end)
+        self.setText(metrics.elidedText(self._title, Qt.TextElideMode.ElideRight, room).replace("&", "&&") + self._end)
 
 
 class EventEditor(QWidget):
@@ -49,7 +74,7 @@ class EventEditor(QWidget):
     def _build(self) -> None:
         title = QLabel("Event", self)
         title.setProperty("role", "heading")
-        self.picker = QPushButton("Saved ▾", self)
+        self.picker = _Picker(self)
         self.picker.setObjectName("saved_events")
         self.picker.setToolTip("Saved events of this function, and events as AWS services send them")
         self.picker.setAccessibleName("Saved events")
@@ -65,8 +90,8 @@ class EventEditor(QWidget):
         head = QHBoxLayout()
         head.setSpacing(8)
         head.addWidget(title)
-        head.addStretch(1)
-        for button in (self.picker, self.save_button, self.format_button):
+        head.addWidget(self.picker, 1)
+        for button in (self.save_button, self.format_button):
             head.addWidget(button)
         self.editor = CodeEditor(self)
         self.editor.setObjectName("event_editor")
@@ -227,9 +252,8 @@ class EventEditor(QWidget):
         self.stored.emit()
 
     def _name_picker(self) -> None:
-        words = "Saved" if self._title is None else elide_end(self._title, 14)
         mark = " •" if self.modified else ""
-        self.picker.setText(f"{words}{mark} ▾")
+        self.picker.show_title(self._title or "Saved", f"{mark} ▾")
         self.picker.setAccessibleDescription(f"{self._title or 'none'}{', modified' if mark else ''}")
 
     def menu(self) -> QMenu:

@@ -18,7 +18,7 @@ __all__ = ["FactsView"]
 NOTHING = "–"
 # The first are always there; those below appear when there is something to say, and move none above them.
 _ALWAYS = ("status", "request", "instance", "first byte", "elapsed", "chunks", "received", "rate")
-_SOMETIMES = ("waited", "init", "duration", "billed", "memory", "error")
+_SOMETIMES = ("waited", "init", "duration", "memory", "error")
 _TIPS = {
     "first byte": "From when the instance took the event to the first byte of the response",
     "elapsed": "Since Invoke, as seen from this window",
@@ -26,7 +26,6 @@ _TIPS = {
     "waited": "Time in the queue, a cold start included",
     "init": "Time the cold start took to initialise the function",
     "duration": "Time the function took, without its cold start",
-    "billed": "What Lambda would bill, from the REPORT line",
     "memory": "The most memory the instance used, of what the function may use",
 }
 _BILLED = re.compile(r"Billed Duration: (\d+) ms")
@@ -50,7 +49,7 @@ class FactsView(QScrollArea):
         grid = QGridLayout(body)
         grid.setContentsMargins(14, 10, 10, 10)
         grid.setHorizontalSpacing(12)
-        grid.setVerticalSpacing(6)
+        grid.setVerticalSpacing(4)
         grid.setColumnStretch(1, 1)
         mono = mono_font()
         for row, name in enumerate((*_ALWAYS, *_SOMETIMES)):
@@ -108,9 +107,7 @@ class FactsView(QScrollArea):
         init = "" if result is None or result.init_ms is None else format_ms(result.init_ms)
         phases = "" if result is None else "\n".join(f"{name}: {format_ms(ms)}" for name, ms in result.phases.items())
         self._set("init", init, phases)
-        self._set("duration", format_ms(result.duration_ms) if result and result.duration_ms else "")
-        billed = _BILLED.search(result.log_tail) if result else None
-        self._set("billed", f"{format_count(int(billed.group(1)))} ms" if billed else "")
+        self._set("duration", *_duration(run))
         memory = result.max_memory_mb if result else None
         self._set("memory", "" if memory is None else f"{format_count(memory)} MB")
         self._set("error", _error(run))
@@ -151,6 +148,14 @@ def _instance(run: Run) -> str:
     if run.cold_start is None:
         return run.instance_id
     return f"{run.instance_id} · {'cold' if run.cold_start else 'warm'}"
+
+
+def _duration(run: Run) -> tuple[str, str]:
+    result = run.result
+    if result is None or not result.duration_ms:
+        return "", ""
+    billed = _BILLED.search(result.log_tail)
+    return format_ms(result.duration_ms), f"Billed by Lambda: {int(billed.group(1)):,} ms" if billed else ""
 
 
 def _error(run: Run) -> str:

@@ -1,4 +1,7 @@
-"""Bytes in hexadecimal, sixteen a row, beside the characters they stand for. Paints only what is visible."""
+"""Bytes in hexadecimal beside the characters they stand for; paints only what is visible.
+
+Sixteen bytes a row, or eight where there is little room.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,11 @@ from gui.theme import Theme
 
 __all__ = ["HexView", "hex_row"]
 
-_ROW = 16
+_WIDE, _NARROW = 16, 8
 
 
 def hex_row(data: bytes) -> tuple[str, str]:
-    """Up to sixteen bytes as hexadecimal pairs in two groups, and as ASCII with dots for the rest."""
+    """Up to sixteen bytes as hexadecimal pairs in groups of eight, and as ASCII with dots for the rest."""
     pairs = f"{data[:8].hex(' ')}  {data[8:].hex(' ')}".rstrip()
     return pairs, "".join(chr(byte) if 32 <= byte < 127 else "·" for byte in data)
 
@@ -26,6 +29,7 @@ class HexView(QAbstractScrollArea):
         super().__init__(parent)
         self._theme = theme
         self._data: bytes | bytearray = b""
+        self._row = _WIDE
         self.setFont(font)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -43,17 +47,22 @@ class HexView(QAbstractScrollArea):
 
     def refresh(self) -> None:
         """The buffer has grown."""
-        rows = (len(self._data) + _ROW - 1) // _ROW
+        self._row = _WIDE if self.viewport().width() >= self._char * self._columns(_WIDE) else _NARROW
+        rows = (len(self._data) + self._row - 1) // self._row
         page = max(1, self.viewport().height() // self._line)
         bar = self.verticalScrollBar()
         bar.setPageStep(page)
         bar.setRange(0, max(0, rows - page))
-        width = self._char * (10 + 50 + _ROW)
+        width = self._char * self._columns(self._row)
         side = self.horizontalScrollBar()
         side.setPageStep(self.viewport().width())
         side.setSingleStep(self._char * 4)
         side.setRange(0, max(0, width - self.viewport().width()))
         self.viewport().update()
+
+    @staticmethod
+    def _columns(row: int) -> int:
+        return 10 + 3 * row + row // 8 + 1 + row
 
     def sizeHint(self) -> QSize:
         return QSize(self._char * 78, self._line * 8)
@@ -73,15 +82,15 @@ class HexView(QAbstractScrollArea):
         first = self.verticalScrollBar().value()
         area: QRect = event.rect()
         for number in range(area.top() // self._line, area.bottom() // self._line + 1):
-            start = (first + number) * _ROW
-            data = bytes(self._data[start : start + _ROW])
+            start = (first + number) * self._row
+            data = bytes(self._data[start : start + self._row])
             if not data:
                 break
             base = number * self._line + self._ascent
             pairs, characters = hex_row(data)
             painter.setPen(dim)
             painter.drawText(left, base, f"{start:08x}")
-            painter.drawText(left + self._char * 60, base, characters)
+            painter.drawText(left + self._char * (self._columns(self._row) - self._row), base, characters)
             painter.setPen(text)
             painter.drawText(left + self._char * 10, base, pairs)
         painter.end()

@@ -83,7 +83,7 @@ class InvocationTab(QWidget):
         for part in (left, self.response, self.facts):
             self.splitter.addWidget(part)
         self.splitter.setStretchFactor(1, 1)
-        self.splitter.setSizes([360, 550, 245])
+        self.splitter.setSizes([350, 580, 225])
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.splitter)

@@ -32,6 +32,7 @@ from gui.workbench.failure import function_failure, own_failure
 from gui.workbench.failure_view import FailureView
 from gui.workbench.feeds import Feed, JsonFeed, TextFeed
 from gui.workbench.hex_view import HexView
+from gui.workbench.labels import CalmLabel
 from gui.workbench.live_text import LiveText
 from gui.workbench.response import LISTED
 from gui.workbench.run import Run, RunState
@@ -79,8 +80,9 @@ class ResponseView(QWidget):
     def _build(self) -> None:
         theme = self._context.theme
         mono = mono_font()
-        title = QLabel("Response", self)
+        title = CalmLabel(self)
         title.setProperty("role", "heading")
+        title.show_text("Response")
         self.segments = Segments(_VIEWS, self)
         self.segments.offer(ERROR, False)
         self.segments.chosen.connect(self._person_chose)
@@ -99,8 +101,7 @@ class ResponseView(QWidget):
         self.save_button.clicked.connect(self.ask_save)
         head = QHBoxLayout()
         head.setSpacing(8)
-        head.addWidget(title)
-        head.addStretch(1)
+        head.addWidget(title, 1)
         for widget in (self.segments, self.copy_button, self.save_button):
             head.addWidget(widget)
 
@@ -251,9 +252,10 @@ class ResponseView(QWidget):
 
     def _refresh_chunks(self, run: Run) -> None:
         bar = self.table.verticalScrollBar()
-        at_end = bar.value() >= bar.maximum()
+        # one that is opened after the end begins at its top
+        follows = bar.value() >= bar.maximum() and not (run.over and not self.model.rowCount())
         self.model.sync(run.base)
-        if not run.over and at_end:
+        if follows:
             self.table.scrollToBottom()
 
     def _refresh_logs(self, run: Run) -> None:

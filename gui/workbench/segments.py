@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QPushButton, QWidget
+from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
 __all__ = ["Segments"]
 
@@ -27,6 +27,7 @@ class Segments(QFrame):
             button.setObjectName(f"view_{name.lower()}")
             button.setCheckable(True)
             button.setAccessibleName(f"Show the response as {name}")
+            button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
             button.clicked.connect(lambda _=False, name=name: self.chosen.emit(name))
             self._group.addButton(button)
             self._buttons[name] = button

@@ -33,6 +33,7 @@ def workbench_style(tokens: Tokens) -> str:
 #chunk_caption {{ color: {t.dim}; }}
 #error_title {{ color: {t.error}; font-weight: 600; }}
 #error_trace {{ background: {t.panel}; }}
-#chunks QHeaderView, #chunks QHeaderView::section {{ background: {t.panel}; padding: 4px 3px; }}
+#chunks QHeaderView {{ background: {t.panel}; }}
+#chunks QHeaderView::section {{ background: {t.panel}; padding: 4px 3px; }}
 #chunks QHeaderView::section:last {{ padding-left: 13px; }}
 """
