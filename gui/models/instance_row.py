@@ -61,7 +61,6 @@ class InstanceRow:
     phases: list[Phase] = field(default_factory=list)
     memory: MemoryUsage | None = None
     exit: InstanceExit | None = None
-    streaming: str | None = None
     gone: float | None = None
 
     # --- what comes in
@@ -149,8 +148,7 @@ class InstanceRow:
                 start = f"start {format_seconds(now - snapshot.created)}"
                 return f"{start} · {one_line(running.name, 16)}" if running else start
             case InstanceState.BUSY:
-                streaming = self.streaming is not None and self.streaming == snapshot.request_id
-                return f"{'streaming' if streaming else 'running'} {format_seconds(now - snapshot.changed)}"
+                return f"running {format_seconds(now - snapshot.changed)}"
             case InstanceState.DRAINING:
                 return "finishing"
             case InstanceState.TERMINATING:

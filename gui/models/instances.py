@@ -29,6 +29,8 @@ ID_ROLE = int(Qt.ItemDataRole.UserRole)
 
 # While the mouse holds the table, rows of instances that ended stay; these many at most.
 _ENDED_HELD = 200
+# what is there at the start, or where motion is reduced, has been seen for long
+_SEEN = 10 * FADE_IN
 _RIGHT = frozenset({Column.SERVED})
 _MONO = frozenset({Column.INSTANCE, Column.AGE, Column.REAPED_IN, Column.SERVED, Column.LAST, Column.MEMORY})
 _SERVING = frozenset({InstanceState.IDLE, InstanceState.BUSY})
@@ -74,7 +76,7 @@ class InstancesModel(KeyedRows[InstanceRow]):
         self._all = {}
         self._fresh = {}
         for snapshot in snapshots:
-            self._all[snapshot.id] = self._new_row(snapshot, now - FADE_IN)
+            self._all[snapshot.id] = self._new_row(snapshot, now - _SEEN)
         self._show_all()
 
     def take(self, events: Sequence[Event]) -> None:
@@ -88,7 +90,7 @@ class InstancesModel(KeyedRows[InstanceRow]):
                 case InstanceChanged(instance=snapshot) | InstanceUpdated(instance=snapshot):
                     row = self._all.get(snapshot.id)
                     if row is None:
-                        self._all[snapshot.id] = row = self._new_row(snapshot, now if self.fading else now - FADE_IN)
+                        self._all[snapshot.id] = row = self._new_row(snapshot, now if self.fading else now - _SEEN)
                         if self._shown(row):
                             new[snapshot.id] = row
                     else:

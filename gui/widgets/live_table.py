@@ -82,6 +82,11 @@ class LiveTable(QTableView):
 
     # --- what it shows
 
+    @property
+    def empty_text(self) -> str:
+        """What is said where the rows would be when there are none."""
+        return self._empty_text
+
     def set_empty_text(self, text: str) -> None:
         """What to say where the rows would be when there are none."""
         if text != self._empty_text:
