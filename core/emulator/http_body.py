@@ -125,9 +125,10 @@ class Body:
         self.on_end = done
         self._mode = _Mode.COLLECT
         if self.ended:
+            if self.error is None and self.received > limit:
+                self.error = self._too_large()
             done()
-        else:
-            self._check_limit()
+        elif not self._check_limit():
             self._refill()
 
     def taken(self) -> bytes:
@@ -235,8 +236,11 @@ class Body:
             if len(last) > over:
                 self._keep(last[:-over])
             over -= len(last)
-        self._end(BodyTooLargeError(f"the body is larger than {self.limit:,} bytes"))
+        self._end(self._too_large())
         return True
+
+    def _too_large(self) -> BodyTooLargeError:
+        return BodyTooLargeError(f"the body is larger than {self.limit:,} bytes")
 
     def _keep(self, piece: bytes) -> None:
         if piece and self._mode is not _Mode.DISCARD:

@@ -43,6 +43,7 @@ class HttpServer:
         allow: Callable[[str], bool] | None = None,
     ) -> None:
         self.limits = limits or Limits()
+        self.address: str | None = None
         self.receive_buffer = bytearray(_RECEIVE)
         self.receive_view = memoryview(self.receive_buffer)
         self._handler = handler
@@ -71,7 +72,8 @@ class HttpServer:
             sock.close()
             raise
         bound = sock.getsockname()
-        return f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"
+        self.address = f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"
+        return self.address
 
     async def aclose(self) -> None:
         """Close the listener and cut all connections. Idempotent."""

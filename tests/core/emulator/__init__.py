@@ -1,0 +1,1 @@
+"""Tests of the Runtime API and of the HTTP server under it."""
