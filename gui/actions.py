@@ -52,7 +52,6 @@ class Actions(QObject):
         )
         self.kill = self._make("kill", "Kill", "End the selected instances at once", "Shift+Del", context=local)
         self.pin = self._make("pin", "Pin", "Keep the selected instances from idle reaping", "Ctrl+P")
-        self.pin.setCheckable(True)
         self.show_logs = self._make("show_logs", "Show logs", "What the selected instance writes", "Ctrl+G")
 
         self.reap_idle = self._make("reap_idle", "Reap idle…", "End instances that nobody has used", "Ctrl+I")

@@ -1,0 +1,170 @@
+"""The `stoker` command: options, checks before Qt, the loop, and the session from open to closed."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QApplication
+
+    from gui.main_window import MainWindow
+    from gui.theme import Theme
+
+__all__ = ["main"]
+
+_BAD_START = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Open the window and return when it has closed: 0, or 2 with one line on stderr where it cannot open."""
+    options = _options(argv)
+    if options.version:
+        from gui.version import version
+
+        print(f"stoker {version()}")
+        return 0
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    # nothing of Qt, and little of Stoker, is imported above this line: what is wrong is told at once
+    from gui.platform_check import platform_problem
+
+    if (problem := platform_problem()) is not None:
+        return _refuse(problem)
+    home = _home(options.home)
+    if _raised(home):
+        return 0
+    return _run(home, options)
+
+
+def _options(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="stoker", description="A desktop control room for a warm pool of AWS-Lambda-style functions."
+    )
+    parser.add_argument("--home", metavar="DIR", help="where functions, history and settings are kept")
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    scheme = parser.add_mutually_exclusive_group()
+    scheme.add_argument("--light", action="store_true", help="light colours, whatever the system says")
+    scheme.add_argument("--dark", action="store_true", help="dark colours, whatever the system says")
+    return parser.parse_args(argv)
+
+
+def _home(chosen: str | None) -> Path:
+    import platformdirs
+
+    path = Path(chosen).expanduser() if chosen else platformdirs.user_data_path("stoker")
+    return path.absolute()
+
+
+def _refuse(problem: object) -> int:
+    print(f"stoker: {problem}", file=sys.stderr)
+    return _BAD_START
+
+
+def _raised(home: Path) -> bool:
+    from gui.single_instance import raise_first
+
+    if not raise_first(home):
+        return False
+    print(f"Stoker is open already in {home}: its window was raised.")
+    return True
+
+
+def _run(home: Path, options: argparse.Namespace) -> int:
+    from PySide6.QtWidgets import QApplication
+
+    from gui.loop import make_loop
+
+    app = QApplication(["stoker"])
+    app.setApplicationName("stoker")
+    app.setApplicationDisplayName("Stoker")
+    app.setDesktopFileName("stoker")
+    # the session ends when the closing is done, not when Qt sees no window
+    app.setQuitOnLastWindowClosed(False)
+    with asyncio.Runner(loop_factory=lambda: make_loop(app)) as runner:
+        return runner.run(_session(app, home, options))
+
+
+async def _session(app: QApplication, home: Path, options: argparse.Namespace) -> int:
+    from core.errors import HomeInUseError, LambdaRuntimeError
+    from core.runtime import LambdaRuntime
+    from gui.errors import Problems
+    from gui.main_window import open_window
+
+    problems = Problems()
+    problems.install(asyncio.get_running_loop())
+    theme = _theme(app, options)
+    async with AsyncExitStack() as stack:
+        stack.callback(problems.uninstall)
+        try:
+            runtime = await stack.enter_async_context(LambdaRuntime.open(home))
+        except HomeInUseError as error:
+            # it had no window yet when it was asked first
+            return 0 if _raised(home) else _refuse(error)
+        except (LambdaRuntimeError, OSError) as error:
+            return _refuse(error)
+        window = await open_window(runtime, theme=theme, problems=problems)
+        stack.push_async_callback(window.dispose)
+        await _serve(window, stack)
+    return 0
+
+
+def _theme(app: QApplication, options: argparse.Namespace) -> Theme:
+    from gui.theme import DARK, LIGHT, Theme
+
+    theme = Theme(app)
+    if options.dark or options.light:
+        theme.force(DARK if options.dark else LIGHT)
+    return theme
+
+
+async def _serve(window: MainWindow, stack: AsyncExitStack) -> None:
+    """Everything between the window's first picture and its end."""
+    from gui.single_instance import WindowSocket
+
+    _listen_to_signals(window, stack)
+    listener = WindowSocket(window.context.runtime.home, window.raise_window)
+    await listener.open()
+    stack.push_async_callback(listener.close)
+    window.tasks.start("Install the samples", _install_samples(window))
+    await window.shutdown.closed.wait()
+
+
+async def _install_samples(window: MainWindow) -> None:
+    from gui.samples import install_samples
+
+    added = await install_samples(window.context.runtime)
+    window.coalescer.flush()
+    # the first start begins with the function that shows what Stoker is about
+    if added and window.functions.selected() is None:
+        window.functions.select(next((name for name in added if name == "sample-words"), added[0]))
+
+
+def _listen_to_signals(window: MainWindow, stack: AsyncExitStack) -> None:
+    """The first Ctrl+C waits for what runs, the next hurries; SIGTERM does not wait."""
+    from gui.shutdown import Answer
+
+    loop = asyncio.get_running_loop()
+
+    def interrupted() -> None:
+        running = window.context.runtime.running()
+        if running:
+            print("Stoker closes once what runs has ended; Ctrl+C again does not wait.", file=sys.stderr)
+        window.shutdown.request(Answer.WAIT)
+
+    handlers = {
+        signal.SIGINT: interrupted,
+        signal.SIGTERM: lambda: window.shutdown.request(Answer.CANCEL),
+        signal.SIGHUP: lambda: window.shutdown.request(Answer.CANCEL),
+    }
+    for number, handler in handlers.items():
+        # not in the main thread (a test): then signals are somebody else's
+        with suppress(ValueError, RuntimeError):
+            loop.add_signal_handler(number, handler)
+            stack.callback(loop.remove_signal_handler, number)

@@ -1,0 +1,334 @@
+"""The window: puts panels, menus and services together, and knows nothing else."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QKeySequence, QShortcut
+from PySide6.QtWidgets import QApplication, QMainWindow, QMenuBar, QSplitter, QVBoxLayout, QWidget
+
+from core.events import BackendChanged, Event, Trouble
+from core.runtime import LambdaRuntime
+from gui.actions import Actions
+from gui.commands import Commands
+from gui.context import Context
+from gui.dialogs.base import ask
+from gui.dialogs.confirm import Choice, choose
+from gui.errors import Problems
+from gui.formatting import plural
+from gui.icons import icon_path
+from gui.menus import fill_menus
+from gui.models.coalescer import Coalescer
+from gui.panels.functions import FunctionsPanel
+from gui.panels.instances import InstancesPanel
+from gui.panels.logs import LogsPanel
+from gui.panels.workbench import WorkbenchPanel
+from gui.shutdown import Answer, Shutdown, Stage
+from gui.status_line import StatusLine
+from gui.tasks import Tasks
+from gui.theme import Theme
+from gui.widgets.banner import Banner
+from gui.widgets.closing_card import ClosingCard
+from gui.widgets.drop_overlay import DropOverlay, dropped_code
+from gui.widgets.toast import Toast
+from gui.widgets.top_bar import TopBar
+from gui.window_state import WindowState
+
+__all__ = ["MainWindow", "open_window"]
+
+_SIZE = (1440, 900)
+
+
+class MainWindow(QMainWindow):
+    """One home's window. Closing it only begins its `shutdown`; whoever opened it waits for `shutdown.closed`.
+
+    Afterwards `dispose` lets go of everything that is not the window's own.
+    """
+
+    def __init__(self, runtime: LambdaRuntime, theme: Theme, problems: Problems) -> None:
+        super().__init__()
+        self.setObjectName("main_window")
+        self.setWindowTitle("Stoker")
+        self.setAcceptDrops(True)
+        self.theme = theme
+        self.problems = problems
+        self.tasks = Tasks(self)
+        self.coalescer = Coalescer(runtime.events, self)
+        self.context = Context(runtime, self.tasks, theme, self.coalescer)
+        self.actions_ = Actions(self)
+        self.state = WindowState(runtime.home)
+        self.shutdown = Shutdown(runtime, problems, self._ask_about_running, self)
+        self._runtime = runtime
+
+        self.functions = FunctionsPanel(self.context, self.actions_)
+        self.instances = InstancesPanel(self.context, self.actions_)
+        self.workbench = WorkbenchPanel(self.context)
+        self.logs = LogsPanel(self.context)
+        self.commands = Commands(
+            self,
+            self.context,
+            self.actions_,
+            functions=self.functions,
+            instances=self.instances,
+            workbench=self.workbench,
+        )
+        self._lay_out()
+        self._connect()
+        self._set_shortcuts()
+        self._recall()
+        self._dress()
+
+    # --- building
+
+    def _lay_out(self) -> None:
+        menus = self.menuBar() if sys.platform == "darwin" else QMenuBar()
+        fill_menus(menus, self.actions_)
+        self.top_bar = TopBar(None if sys.platform == "darwin" else menus)
+        self.banner = Banner()
+        self.status_line = StatusLine(self.context, self.functions.model)
+        self.centre = _splitter("centre_splitter", Qt.Orientation.Vertical)
+        for panel, stretch in ((self.instances, 5), (self.workbench, 4), (self.logs, 2)):
+            self.centre.addWidget(panel)
+            self.centre.setStretchFactor(self.centre.indexOf(panel), stretch)
+        self.logs.hide()
+        self.across = _splitter("main_splitter", Qt.Orientation.Horizontal)
+        self.across.addWidget(self.functions)
+        self.across.addWidget(self.centre)
+        self.across.setStretchFactor(1, 1)
+        self.across.setSizes([284, _SIZE[0] - 284])
+        self.centre.setSizes([440, 400, 180])
+        body = QWidget()
+        column = QVBoxLayout(body)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.top_bar)
+        column.addWidget(self.banner)
+        column.addWidget(self.across, 1)
+        column.addWidget(self.status_line)
+        self.setCentralWidget(body)
+        self.toast = Toast(body)
+        self.closing_card = ClosingCard(body)
+        self.drop_overlay = DropOverlay(self.theme, self)
+
+    def _connect(self) -> None:
+        a = self.actions_
+        self.tasks.failed.connect(self.problems.report)
+        self.problems.changed.connect(self._show_problems)
+        self.banner.details_wanted.connect(lambda: self.tasks.start("Show details", self._show_details()))
+        self.banner.dismissed.connect(self.problems.dismiss)
+        self.commands.done.connect(self.toast.say)
+        self.coalescer.add(self._take)
+        self.theme.changed.connect(self._dress)
+        self.shutdown.stage_changed.connect(self._closing_stage)
+        self.closing_card.hurry.connect(self.shutdown.request)
+        self.drop_overlay.dropped.connect(self.commands.add_function)
+
+        self.functions.function_selected.connect(self.instances.show_function)
+        self.functions.function_selected.connect(self.workbench.show_function)
+        self.instances.selection_changed.connect(self._follow_in_logs)
+        self.instances.logs_requested.connect(self.show_logs)
+
+        a.show_logs.triggered.connect(lambda: self.show_logs(self.instances.selected_ids()[0]))
+        a.logs.toggled.connect(self._set_logs_shown)
+        a.filter.triggered.connect(self.functions.focus_filter)
+        a.clear_selection.triggered.connect(lambda: self.functions.select(None))
+        a.quit.triggered.connect(self.close)
+        a.about.triggered.connect(lambda: self.tasks.start("About Stoker", self._about()))
+
+    def _set_shortcuts(self) -> None:
+        a = self.actions_
+        self.addActions(
+            [action for action in vars(a).values() if getattr(action, "shortcutContext", None) and _is_global(action)]
+        )
+        for panel in (self.functions, self.instances, self.logs):
+            panel.addAction(a.clear_selection)
+        self.functions.addAction(a.remove)
+        self.instances.addActions([a.terminate, a.kill])
+        self.workbench.addAction(a.cancel)
+        # where nothing runs, Esc in the workbench means what it means everywhere
+        local = Qt.ShortcutContext.WidgetWithChildrenShortcut
+        self._escape = QShortcut(QKeySequence("Esc"), self.workbench, context=local)
+        self._escape.activated.connect(lambda: self.functions.select(None))
+        a.cancel.changed.connect(lambda: self._escape.setEnabled(not a.cancel.isEnabled()))
+        self._escape.setEnabled(not a.cancel.isEnabled())
+
+    def _dress(self) -> None:
+        self.top_bar.set_tokens(self.theme.tokens)
+        self.banner.set_colour(self.theme.tokens.error)
+        self._show_backends()
+
+    # --- what happens
+
+    def _take(self, events: Sequence[Event]) -> None:
+        for event in events:
+            match event:
+                case BackendChanged():
+                    self._show_backends()
+                case Trouble(about=about, message=message):
+                    self.problems.add("" if message.startswith(about) else about, message)
+                case _:
+                    pass
+        if self.shutdown.stage in {Stage.WAITING, Stage.ENDING}:
+            self._tell_progress()
+
+    def _show_backends(self) -> None:
+        known = {name: (health.online, health.detail) for name, health in self._runtime.backends().items()}
+        self.top_bar.show_backends(known)
+
+    def _show_problems(self) -> None:
+        if not self.problems.unseen:
+            self.banner.hide()
+            return
+        newest = self.problems.kept[-1]
+        times = f" ({newest.count} times)" if newest.count > 1 else ""
+        self.banner.show_problem(newest.sentence + times, more=self.problems.unseen - 1)
+
+    async def _show_details(self) -> None:
+        from gui.dialogs.details import DetailsDialog
+
+        await ask(DetailsDialog(self, self.problems.kept))
+        self.problems.dismiss()
+
+    async def _about(self) -> None:
+        from gui.dialogs.about import AboutDialog
+
+        await ask(AboutDialog(self, self._runtime.home))
+
+    # --- logs
+
+    def show_logs(self, instance_id: str) -> None:
+        """Show the logs panel with what this instance writes."""
+        self.actions_.logs.setChecked(True)
+        self.logs.show_instance(instance_id)
+
+    def _set_logs_shown(self, shown: bool) -> None:
+        self.logs.setVisible(shown)
+        if shown:
+            self._follow_in_logs()
+
+    def _follow_in_logs(self) -> None:
+        ids = self.instances.selected_ids()
+        if ids and self.actions_.logs.isChecked():
+            self.logs.show_instance(ids[0])
+
+    # --- files dropped on the window
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if dropped_code(event.mimeData()) is not None and self.shutdown.stage is Stage.OPEN:
+            event.acceptProposedAction()
+            # from here on the overlay takes the drag, whatever lies below it
+            self.drop_overlay.begin()
+
+    # --- closing
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        if self.shutdown.stage is Stage.CLOSED:
+            event.accept()
+            return
+        event.ignore()
+        self.shutdown.request()
+
+    def raise_window(self) -> None:
+        """Come to the front."""
+        self.setWindowState(self.windowState() & ~Qt.WindowState.WindowMinimized)
+        self.show()
+        self.raise_()
+        self.activateWindow()
+
+    async def _ask_about_running(self, running: int) -> Answer:
+        one = running == 1
+        text = (
+            f"{plural(running, 'invocation')} {'is' if one else 'are'} running. Stoker can wait for "
+            f"{'it' if one else 'them'} to end, or cancel {'it' if one else 'them'}. "
+            "Either way all instances end with it."
+        )
+        choices = [
+            Choice("wait", f"Wait for {'it' if one else 'them'}", primary=True),
+            Choice("cancel_running", f"Cancel {'it' if one else 'them'}", danger=True),
+        ]
+        answer = await choose(self, "Close Stoker?", text, choices, no="Keep open")
+        return {"wait": Answer.WAIT, "cancel_running": Answer.CANCEL}.get(answer or "", Answer.KEEP)
+
+    def _closing_stage(self, stage: Stage) -> None:
+        if stage in {Stage.WAITING, Stage.ENDING}:
+            self.commands.close()
+            self.status_line.stop()
+            self._remember()
+            self._tell_progress()
+
+    def _tell_progress(self) -> None:
+        button = "Cancel them now" if self.shutdown.stage is Stage.WAITING else "Kill them now"
+        self.closing_card.tell(self.shutdown.progress(), button)
+
+    async def dispose(self) -> None:
+        """Cancel what the window still does and take it off the screen. After `shutdown.closed`."""
+        self.coalescer.close()
+        await self.tasks.cancel_all()
+        self.hide()
+        self.close()
+        self.deleteLater()
+
+    # --- memory
+
+    def _recall(self) -> None:
+        self.resize(*_SIZE)
+        screen = self.screen().availableGeometry().size()
+        if screen.width() < _SIZE[0] or screen.height() < _SIZE[1]:
+            self.resize(self.size().boundedTo(screen))
+        if (geometry := self.state.bytes("geometry")) is not None:
+            self.restoreGeometry(geometry)
+        for splitter in (self.across, self.centre):
+            if (sizes := self.state.bytes(splitter.objectName())) is not None:
+                splitter.restoreState(sizes)
+        if (columns := self.state.bytes("instances")) is not None:
+            self.instances.restore_state(columns)
+        if (widths := self.state.bytes("workbench")) is not None:
+            self.workbench.restore_state(widths)
+        # a splitter's state remembers what was hidden, which is for the action to say
+        self.actions_.logs.setChecked(self.state.flag("logs"))
+        self.logs.setVisible(self.actions_.logs.isChecked())
+        self.functions.select(self.state.text("function"))
+
+    def _remember(self) -> None:
+        self.state.put("geometry", self.saveGeometry())
+        for splitter in (self.across, self.centre):
+            self.state.put(splitter.objectName(), splitter.saveState())
+        self.state.put("instances", self.instances.save_state())
+        self.state.put("workbench", self.workbench.save_state())
+        self.state.put("logs", self.actions_.logs.isChecked())
+        self.state.put("function", self.functions.selected())
+        self.state.save()
+
+
+async def open_window(
+    runtime: LambdaRuntime, *, theme: Theme | None = None, problems: Problems | None = None, show: bool = True
+) -> MainWindow:
+    """Build the window of an open runtime, dress the application, and show it."""
+    app = QApplication.instance()
+    assert isinstance(app, QApplication), "the loop made it"
+    theme = theme or Theme(app)
+    theme.install(app)
+    if app.windowIcon().isNull():
+        from PySide6.QtGui import QIcon
+
+        app.setWindowIcon(QIcon(str(icon_path("stoker"))))
+    window = MainWindow(runtime, theme, problems or Problems())
+    if show:
+        window.show()
+    return window
+
+
+def _splitter(name: str, orientation: Qt.Orientation) -> QSplitter:
+    made = QSplitter(orientation)
+    made.setObjectName(name)
+    made.setHandleWidth(1)
+    made.setChildrenCollapsible(False)
+    return made
+
+
+def _is_global(action: object) -> bool:
+    from PySide6.QtGui import QAction
+
+    return isinstance(action, QAction) and action.shortcutContext() is Qt.ShortcutContext.WindowShortcut
