@@ -3,16 +3,94 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any
 
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QApplication
 from qasync import QEventLoop  # type: ignore[import-untyped]
 
 __all__ = ["QtLoop", "make_loop"]
 
-QtLoop = QEventLoop
+_FEW_CANCELLED = 100
+
+
+class QtLoop(QEventLoop):  # type: ignore[misc]
+    """qasync's loop with timers of its own: exact, and gone when they are cancelled.
+
+    qasync starts one coarse Qt timer for each `call_later`. Such a timer may fire a twentieth of its time
+    early, so that a function's deadline of 10 s could come at 9.5 s, and stays until it is due
+    after it was cancelled, so that the deadlines of thousands of quick invocations pile up. Here
+    one precise timer serves the earliest of them all.
+    """
+
+    def __init__(self, app: QApplication) -> None:
+        self._due: list[asyncio.TimerHandle] = []
+        self._cancelled = 0
+        self._clock = QTimer()
+        self._clock.setSingleShot(True)
+        self._clock.setTimerType(Qt.TimerType.PreciseTimer)
+        self._clock.timeout.connect(self._ring)
+        super().__init__(app)
+
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        """As asyncio's. `delay` is in seconds; one of 0 or less is `call_soon`."""
+        if delay <= 0:
+            handle: asyncio.Handle = super().call_later(0, callback, *args, context=context)
+            return handle
+        return self.call_at(self.time() + delay, callback, *args, context=context)
+
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """As asyncio's."""
+        self._check_closed()
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._due, handle)
+        handle._scheduled = True  # type: ignore[attr-defined]
+        if self._due[0] is handle:
+            self._wind()
+        return handle
+
+    def close(self) -> None:
+        """Let the timers go with the loop."""
+        self._clock.stop()
+        self._due.clear()
+        super().close()
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """TimerHandle.cancel() calls this; the heap is swept when it holds mostly cancelled ones."""
+        self._cancelled += 1
+        if self._cancelled > _FEW_CANCELLED and self._cancelled * 2 > len(self._due):
+            self._due = [each for each in self._due if not each.cancelled()]
+            heapq.heapify(self._due)
+            self._cancelled = 0
+            self._wind()
+
+    def _wind(self) -> None:
+        if self._due:
+            # rounded up: a timer that is early would find nothing due and be wound again
+            self._clock.start(max(0, int((self._due[0].when() - self.time()) * 1000) + 1))
+        else:
+            self._clock.stop()
+
+    def _ring(self) -> None:
+        now = self.time()
+        while self._due and (self._due[0].cancelled() or self._due[0].when() <= now):
+            handle = heapq.heappop(self._due)
+            handle._scheduled = False  # type: ignore[attr-defined]
+            if handle.cancelled():
+                self._cancelled = max(0, self._cancelled - 1)
+            else:
+                handle._run()
+        self._wind()
 
 
 def make_loop(app: QApplication) -> asyncio.AbstractEventLoop:
     """A loop that runs on `app`; for `asyncio.Runner(loop_factory=...)`."""
-    loop: asyncio.AbstractEventLoop = QEventLoop(app)
+    loop: asyncio.AbstractEventLoop = QtLoop(app)
     return loop
