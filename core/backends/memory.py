@@ -35,10 +35,14 @@ class TreeMemory:
         self.current = 0
         self.peak = 0
 
-    def sample(self) -> int:
-        """Measure now; returns the present use and keeps the peak. About 0.1 ms for one process."""
+    def sample(self, *, thorough: bool = True) -> int:
+        """Measure now; returns the present use and keeps the peak.
+
+        Thorough looks for what every thread has started; else only for what main threads have, in
+        some 50 us for one process.
+        """
         if _HAS_CHILDREN:
-            self._look()
+            self._look(thorough)
         else:
             self._look_with_psutil()
         return self.current
@@ -57,7 +61,7 @@ class TreeMemory:
         proportional = [_kilobytes(f"/proc/{pid}/smaps_rollup", b"Pss:") for pid in self._known]
         return sum(proportional) > limit if all(proportional) else self.current > limit
 
-    def _look(self) -> None:
+    def _look(self, thorough: bool) -> None:
         total = 0
         waiting, seen = list(self._known), set(self._known)
         while waiting:
@@ -70,7 +74,8 @@ class TreeMemory:
                     raise ProcessLookupError(pid)
                 self._known[pid] = fields[19]
                 total += int(fields[21]) * _PAGE
-                for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - on the path of every report
+                threads = os.listdir(f"/proc/{pid}/task") if thorough else (pid,)  # noqa: PTH208 - called often
+                for thread in threads:
                     with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
                         for child in map(int, file.read().split()):
                             if child not in seen:

@@ -244,7 +244,8 @@ class ProcessInstance:
         if self._cgroup is not None:
             return self._cgroup.peak() or None
         if not self._exited.is_set():
-            self.memory.sample()
+            # on the way of every response: the watch finds what other threads have started
+            self.memory.sample(thorough=False)
         return self.memory.peak or None
 
     def drain(self) -> None:

@@ -7,9 +7,8 @@ four functions and fits all. It keeps one connection open and uses `_socket` dir
 Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 """
 
-import os
-
 import _socket
+import os
 
 __all__ = ["initialize_client", "next", "post_error", "post_invocation_result"]
 
@@ -138,7 +137,7 @@ _connection = None
 
 def initialize_client(user_agent):
     """Remember how to introduce the runtime; the connection is made when it is needed."""
-    global _connection
+    global _connection  # noqa: PLW0603 - what awslambdaric calls are functions of a module
     _connection = _Connection()
     _connection.user_agent = user_agent
 

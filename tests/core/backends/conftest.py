@@ -85,5 +85,3 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     assert bench.directories() == []
     assert len(bench.local) == 0
     assert bench.backend.guarded() == []
-
-

@@ -74,7 +74,7 @@ class Answer:
 
 
 async def invoke(api: RuntimeApi, payload: bytes = b"{}", *, timeout: float | None = None, **more: str) -> Answer:
-    request = InvokeRequest(request_id=f"request-{next(_numbers)}", payload=payload, timeout=timeout, **more)  # type: ignore[arg-type]
+    request = InvokeRequest(request_id=f"request-{next(_numbers)}", payload=payload, timeout=timeout, **more)
     reply = await api.invoke(request)
     chunks = []
     while (chunk := await reply.next_chunk()) is not None:
@@ -109,5 +109,5 @@ def with_environment(text: str) -> list[int]:
 async def eventually(condition: Callable[[], object], within: float = 10.0) -> None:
     """Wait for what another process does; there is no event for it here."""
     async with asyncio.timeout(within):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)

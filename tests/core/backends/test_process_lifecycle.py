@@ -149,7 +149,12 @@ api.request("POST", f"/2018-06-01/runtime/invocation/{identity}/response", body=
 async def test_a_launch_cancelled_in_any_phase_leaves_nothing(bench: Bench, phase: str) -> None:
     recorder = Recorder()
     task = asyncio.create_task(bench.launch({"app.py": "import time\ntime.sleep(60)\n"}, recorder=recorder))
-    recorder.on_phase = lambda name: task.cancel() if name == phase else None
+
+    def cancel(name: str) -> None:
+        if name == phase:
+            task.cancel()
+
+    recorder.on_phase = cancel
     with pytest.raises(asyncio.CancelledError):
         await task
     assert bench.directories() == []
@@ -214,7 +219,9 @@ async def test_images_and_missing_code_are_refused(bench: Bench) -> None:
     with pytest.raises(UnsupportedRuntimeError):
         await bench.backend.launch(image, None, (), "d")
     with pytest.raises(NoCodeZipError):
-        await bench.backend.launch(LambdaFunction(function_name="f", runtime="python3.11", handler="a.b"), None, (), "d")
+        await bench.backend.launch(
+            LambdaFunction(function_name="f", runtime="python3.11", handler="a.b"), None, (), "d"
+        )
 
 
 async def test_closing_the_backend_ends_every_instance_and_the_guard(tmp_path: Path) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
+
+from core.errors import InitFailedError
 from core.instances import MemoryUsage
 from tests.core.backends.conftest import Bench
 from tests.core.backends.support import eventually, invoke, with_environment
@@ -13,7 +16,8 @@ GREEDY = """
 import subprocess, sys, time
 def handler(event, context):
     if event.get("child"):
-        subprocess.run([sys.executable, "-S", "-c", "x = bytearray(%d << 20); import time; time.sleep(60)" % event["mb"]])
+        code = "x = bytearray(%d << 20); import time; time.sleep(60)" % event["mb"]
+        subprocess.run([sys.executable, "-S", "-c", code])
     block = bytearray(event.get("mb", 0) << 20)
     time.sleep(event.get("sleep", 0))
     return len(block)
@@ -40,13 +44,8 @@ async def test_what_a_child_of_the_runtime_uses_counts_too(bench: Bench) -> None
 
 
 async def test_an_init_that_takes_too_much_memory_is_ended(bench: Bench) -> None:
-    recorder_lines = "block = bytearray(400 << 20)\nimport time\ntime.sleep(30)\n"
-    try:
-        await bench.launch({"app.py": recorder_lines}, memory_size=128)
-    except Exception as error:
-        assert "signal: killed" in str(error)
-    else:
-        raise AssertionError("it came up")
+    with pytest.raises(InitFailedError, match="signal: killed"):
+        await bench.launch({"app.py": "block = bytearray(400 << 20)\nimport time\ntime.sleep(30)\n"}, memory_size=128)
 
 
 async def test_the_report_and_the_usage_have_real_figures(bench: Bench) -> None:

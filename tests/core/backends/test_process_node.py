@@ -87,7 +87,9 @@ exports.handler = async (event, context) => ({
 });
 """
     started = await start(bench, {"index.js": code}, timeout=10)
-    answer = await invoke(started.api, client_context='{"custom": {"a": 1}}', trace_id="Root=1-5759e988-bd862e3fe1be46a994272793")
+    answer = await invoke(
+        started.api, client_context='{"custom": {"a": 1}}', trace_id="Root=1-5759e988-bd862e3fe1be46a994272793"
+    )
     seen = json.loads(answer.payload)
     assert seen["functionName"] == "f"
     assert seen["functionVersion"] == "$LATEST"
@@ -146,7 +148,10 @@ async def test_errors_have_the_shape_of_awss_client(bench: Bench, body: str, err
     ("body", "error_type"),
     [
         ("setTimeout(() => { throw new Error('late'); }, 10); await new Promise(() => {});", "Error"),
-        ("Promise.reject(new Error('lost')); await new Promise((r) => setTimeout(r, 1000));", "Runtime.UnhandledPromiseRejection"),
+        (
+            "Promise.reject(new Error('lost')); await new Promise((r) => setTimeout(r, 1000));",
+            "Runtime.UnhandledPromiseRejection",
+        ),
     ],
 )
 async def test_what_nobody_caught_ends_the_invocation_and_the_runtime(bench: Bench, body: str, error_type: str) -> None:
@@ -294,7 +299,12 @@ exports.handler = awslambda.streamifyResponse(async (event, stream) => {
 
 
 async def test_layers_are_on_nodes_path(bench: Bench) -> None:
-    first = bench.archive({"nodejs/node_modules/a/index.js": "module.exports = 'first'", "nodejs/node_modules/b/index.js": "module.exports = 'first'"})
+    first = bench.archive(
+        {
+            "nodejs/node_modules/a/index.js": "module.exports = 'first'",
+            "nodejs/node_modules/b/index.js": "module.exports = 'first'",
+        }
+    )
     second = bench.archive({"nodejs/node_modules/b/index.js": "module.exports = 'second'"})
     code = "const a = require('a'), b = require('b'); exports.handler = async () => [a, b];"
     started = await start(bench, {"index.js": code}, layers=[first, second])
@@ -302,7 +312,9 @@ async def test_layers_are_on_nodes_path(bench: Bench) -> None:
 
 
 async def test_another_major_version_says_so(bench: Bench) -> None:
-    started = await start(bench, {"index.js": "exports.handler = async () => process.versions.node;"}, runtime="nodejs16.x")
+    started = await start(
+        bench, {"index.js": "exports.handler = async () => process.versions.node;"}, runtime="nodejs16.x"
+    )
     version = json.loads((await invoke(started.api)).payload)
     assert started.warm.details["runtime"] == f"nodejs16.x asked for; runs under Node {version}"
 

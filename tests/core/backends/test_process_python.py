@@ -93,7 +93,9 @@ async def test_an_init_that_takes_too_long_is_ended(bench: Bench) -> None:
 
 
 async def test_an_exit_during_an_invocation_is_an_exit_error_and_the_instance_leaves(bench: Bench) -> None:
-    started = await bench.launch({"app.py": "import os\ndef handler(e, c):\n    print('last words', flush=True)\n    os._exit(3)\n"})
+    started = await bench.launch(
+        {"app.py": "import os\ndef handler(e, c):\n    print('last words', flush=True)\n    os._exit(3)\n"}
+    )
     answer = await invoke(started.api)
     assert answer.outcome.error_type == "Runtime.ExitError"
     assert "exit status 3" in (answer.outcome.error_message or "")
@@ -105,7 +107,9 @@ async def test_an_exit_during_an_invocation_is_an_exit_error_and_the_instance_le
 
 
 async def test_exit_and_quit_are_there_as_site_would_have_them(bench: Bench) -> None:
-    started = await bench.launch({"app.py": "def handler(e, c):\n    return [callable(exit), callable(quit), callable(help)]\n"})
+    started = await bench.launch(
+        {"app.py": "def handler(e, c):\n    return [callable(exit), callable(quit), callable(help)]\n"}
+    )
     assert json.loads((await invoke(started.api)).payload) == [True, True, True]
 
 
@@ -152,7 +156,9 @@ def handler(event, context):
 """
     started = await bench.launch({"app.py": code})
     hidden = ["core", "gui", "resources", "PySide6", "httpx", "h11", "pydantic", "psutil", "pytest", "pip"]
-    seen = json.loads((await invoke(started.api, json.dumps([*hidden, "awslambdaric", "boto3", "json"]).encode())).payload)
+    seen = json.loads(
+        (await invoke(started.api, json.dumps([*hidden, "awslambdaric", "boto3", "json"]).encode())).payload
+    )
     assert {name for name, there in seen.items() if there} == {"awslambdaric", "boto3", "json"}
 
 

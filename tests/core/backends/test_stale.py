@@ -143,12 +143,13 @@ async def test_an_unknown_owner_is_shown_and_left_unless_it_is_asked_for(
 async def test_a_record_cannot_name_processes_that_are_not_its_own(tmp_path: Path, backend: ProcessBackend) -> None:
     instances = tmp_path / "home" / "instances"
     sleeper = await asyncio.create_subprocess_exec("/bin/sleep", "600", start_new_session=True)
-    for name, fields in {
+    written: dict[str, dict[str, object] | None] = {
         "recycled": {"token": "b" * 32, "pid": sleeper.pid, "started": "1"},
         "unstarted": {"token": "c" * 32, "pid": sleeper.pid},
         "short": {"token": "PATH"},
         "broken": None,
-    }.items():
+    }
+    for name, fields in written.items():
         directory = InstanceDirectory(instances, InstanceRecord("gone", f"i-{name}", "f", "d" * 32))
         directory.create()
         record = directory.path / "instance.json"
