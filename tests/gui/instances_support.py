@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable
 from typing import Any, cast
 
 from core.errors import InstanceNotFoundError
@@ -94,3 +96,17 @@ class Pool:
 def window_context(pool: Pool, theme: Theme) -> Context:
     """The services of a window over this pool."""
     return Context(cast(LambdaRuntime, pool), Tasks(), theme, Coalescer(pool.events))
+
+
+class Frames:
+    """Waits, frame by frame, until something is so. Made after the views that are looked at."""
+
+    def __init__(self, coalescer: Coalescer) -> None:
+        self._came = asyncio.Event()
+        coalescer.add(lambda _events: self._came.set())
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not condition():
+                self._came.clear()
+                await self._came.wait()

@@ -123,25 +123,25 @@ def test_any_sequence_leaves_it_like_a_plain_dict(qapp: QApplication, sequence: 
                         known.put(each)
                         frame.append(changed(each))
                     model.take(frame)
-                case ("sort", column, descending):
+                case ("sort", int() as column, descending):
                     model.sort(column, Qt.SortOrder.DescendingOrder if descending else Qt.SortOrder.AscendingOrder)
                     ordered = True
-                case ("filter", name):
+                case ("filter", (str() | None) as name):
                     ordered = name != known.function
                     known.function = name
                     model.set_function(name)
-                case ("hold", held):
+                case ("hold", bool() as held):
                     known.held = held
                     model.hold(held)
                     model.settle()
                     known.settle()
                     ordered = not held
-                case ("wait", seconds):
+                case ("wait", float() as seconds):
                     clock.now += seconds
                     model.settle()
                     known.settle()
                     ordered = not known.held
-                case ("memory", key, amount):
+                case ("memory", str() as key, int() as amount):
                     model.set_memory([(key, MemoryUsage(amount, amount, "sampled"))])
                 case _:
                     raise AssertionError(step)

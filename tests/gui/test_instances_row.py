@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from core.instances import InstanceExit, InstanceState, MemoryUsage, Phase
@@ -12,7 +14,7 @@ NOW = 1_000.0
 S = InstanceState
 
 
-def row(**fields: object) -> InstanceRow:
+def row(**fields: Any) -> InstanceRow:
     made = InstanceRow(snapshot(**fields), appeared=NOW - 10)
     made.take(made.snapshot, NOW)
     return made
