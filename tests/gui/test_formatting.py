@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gui.formatting import (
@@ -91,6 +91,7 @@ def test_ids_lose_their_middle_and_names_their_end() -> None:
     assert elide_middle("short", 9) == elide_end("short", 9) == "short"
 
 
+@settings(deadline=None)
 @given(st.text(), st.integers(1, 40))
 def test_an_elided_text_is_never_longer_than_asked(text: str, length: int) -> None:
     assert len(elide_middle(text, length)) <= max(length, 1)
@@ -100,6 +101,7 @@ def test_an_elided_text_is_never_longer_than_asked(text: str, length: int) -> No
     assert line.isprintable()
 
 
+@settings(deadline=None)
 @given(st.floats(allow_nan=True, allow_infinity=True))
 def test_every_number_has_a_text(value: float) -> None:
     for format_one in (format_bytes, format_rate, format_ms, format_seconds, format_age, format_countdown):

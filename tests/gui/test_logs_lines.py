@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gui.models.logs import LINE_SHOWN, LineKind, WholeLines, read_line
@@ -56,6 +56,7 @@ def test_a_very_long_line_is_cut_and_kept() -> None:
     assert read_line("x" * (LINE_SHOWN + 1)).whole is not None
 
 
+@settings(deadline=None)
 @given(st.text(max_size=3 * LINE_SHOWN))
 def test_any_line_is_one_line_of_bounded_length(raw: str) -> None:
     text = read_line(raw).text
