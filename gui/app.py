@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _BAD_START = 2
+_FIRST_SHOWN = "sample-words"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -143,7 +144,8 @@ async def _install_samples(window: MainWindow) -> None:
     window.coalescer.flush()
     # the first start begins with the function that shows what Stoker is about
     if added and window.functions.selected() is None:
-        window.functions.select(next((name for name in added if name == "sample-words"), added[0]))
+        window.functions.select(_FIRST_SHOWN if _FIRST_SHOWN in added else added[0])
+        window.functions.focus_list()
 
 
 def _listen_to_signals(window: MainWindow, stack: AsyncExitStack) -> None:

@@ -79,6 +79,7 @@ class MainWindow(QMainWindow):
         self._set_shortcuts()
         self._recall()
         self._dress()
+        self.functions.focus_list()
 
     # --- building
 

@@ -70,6 +70,8 @@ def style_sheet(tokens: Tokens, points: float) -> str:
     t = tokens
     small = max(7.0, points - 1)
     down, up = icon_path("chevron-down").as_posix(), icon_path("chevron-up").as_posix()
+    # the tick lies on the accent
+    tick = icon_path("check-on-dark" if t.on_accent == "#ffffff" else "check-on-light").as_posix()
     hover, off = mixed(t.dim, t.raised, 0.18), faint(t)
     press = mixed(t.dim, t.raised, 0.30)
     return f"""
@@ -77,6 +79,7 @@ QWidget[surface="panel"] {{ background: {t.panel}; }}
 QWidget[surface="background"], QMainWindow, QDialog {{ background: {t.background}; }}
 QToolTip {{ background: {t.raised}; color: {t.text}; border: 1px solid {t.line}; padding: 4px 6px; }}
 
+QLabel {{ background: transparent; }}
 QLabel[role="title"] {{ font-size: {points + 2:g}pt; font-weight: 600; }}
 QLabel[role="heading"] {{ font-weight: 600; }}
 QLabel[role="dim"] {{ color: {t.dim}; }}
@@ -122,6 +125,7 @@ QLineEdit:disabled, QSpinBox:disabled, QDoubleSpinBox:disabled, QComboBox:disabl
 QLineEdit[wrong="true"], QSpinBox[wrong="true"], QComboBox[wrong="true"], QTableWidget[wrong="true"] {{
   border-color: {t.error};
 }}
+QSpinBox, QDoubleSpinBox {{ padding: 1px 2px; }}
 QComboBox::drop-down {{ border: none; width: 22px; }}
 QComboBox::down-arrow {{ image: url({down}); width: 12px; height: 12px; }}
 QComboBox QAbstractItemView {{
@@ -141,10 +145,13 @@ QAbstractItemView {{
 }}
 QDialog QAbstractItemView {{ border: 1px solid {t.line}; border-radius: 7px; background: {t.background}; }}
 QDialog QAbstractItemView:focus {{ border-color: {t.accent}; }}
-QHeaderView {{ background: {t.background}; border: none; }}
+QHeaderView, QDialog QHeaderView {{ background: {t.background}; border: none; border-radius: 0; }}
 QHeaderView::section {{
   background: {t.background}; color: {t.dim}; border: none; border-bottom: 1px solid {t.line}; padding: 4px 8px;
 }}
+QDialog QHeaderView::section {{ background: transparent; }}
+QDialog QTableView::item {{ padding: 0 5px; }}
+QDialog QListView::item {{ padding: 4px 5px; }}
 QTableCornerButton::section {{ background: {t.background}; border: none; }}
 
 QPlainTextEdit, QTextEdit {{
@@ -154,6 +161,16 @@ QPlainTextEdit, QTextEdit {{
 QDialog QPlainTextEdit, QDialog QTextEdit {{
   background: {t.background}; border: 1px solid {t.line}; border-radius: 7px; padding: 4px;
 }}
+
+QCheckBox {{ spacing: 8px; color: {t.text}; }}
+QCheckBox::indicator, QAbstractItemView::indicator {{
+  width: 14px; height: 14px; border: 1px solid {t.dim}; border-radius: 4px; background: {t.background};
+}}
+QCheckBox::indicator:checked, QAbstractItemView::indicator:checked {{
+  background: {t.accent}; border-color: {t.accent}; image: url({tick});
+}}
+QCheckBox::indicator:focus {{ border-color: {t.accent}; }}
+QCheckBox::indicator:disabled, QAbstractItemView::indicator:disabled {{ border-color: {t.line}; }}
 
 QMenuBar {{ background: transparent; color: {t.text}; spacing: 0; }}
 QMenuBar::item {{ background: transparent; padding: 4px 8px; border-radius: 5px; }}

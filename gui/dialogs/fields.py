@@ -19,6 +19,8 @@ def whole_number(
     made.setSuffix(suffix)
     made.setSpecialValueText(least_means)
     made.setMinimumWidth(140)
+    # the style sheet's padding does not reach the text of a spin box
+    made.lineEdit().setTextMargins(6, 0, 0, 0)
     # the wheel scrolls a form; it must not change what it passes over
     made.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     return made
@@ -64,7 +66,7 @@ class Fields(QWidget):
         label.setBuddy(field)
         label.setMinimumWidth(104)
         # a label's text stands on the line of the field's, which has a border and padding
-        label.setContentsMargins(0, 5, 0, 0)
+        label.setContentsMargins(0, 7, 0, 0)
         error = QLabel()
         error.setObjectName(f"{key}_error")
         error.setProperty("role", "error")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QProgressBar, QWidget
+from shiboken6 import isValid
 
 from core.errors import InvalidFunctionError, LambdaRuntimeError, NoCodeZipError, ZipExtractionFailedError
 from core.functions import LambdaFunction
@@ -106,8 +106,7 @@ class FunctionDialog(StokerDialog):
             QTimer.singleShot(0, self.accept)
         finally:
             self._storing = None
-            # a dialog that was given up may be gone
-            with suppress(RuntimeError):
+            if isValid(self):
                 self._set_busy(False)
 
     def _show(self, error: Exception) -> None:
@@ -145,7 +144,9 @@ class FunctionDialog(StokerDialog):
             found = await asyncio.wrap_future(thread.submit(guess, Path(code)))
         finally:
             thread.shutdown(wait=False)
-        self.form.apply_guess(code, found)
+        # the dialog may have been closed in the meantime
+        if isValid(self):
+            self.form.apply_guess(code, found)
 
 
 def _sentence(rule: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QSpinBox, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from gui.dialogs.base import StokerDialog
+from gui.dialogs.fields import whole_number
 from gui.formatting import plural
 
 __all__ = ["LaunchDialog"]
@@ -15,12 +16,8 @@ class LaunchDialog(StokerDialog):
 
     def __init__(self, parent: QWidget | None, name: str, has: int, cap: int) -> None:
         super().__init__(parent, f"Launch {name}", "launch_dialog")
-        self.count = QSpinBox()
-        self.count.setObjectName("launch_count")
-        self.count.setAccessibleName("How many instances")
-        self.count.setRange(1, max(1, cap - has))
+        self.count = whole_number("launch_count", "How many instances", (1, max(1, cap - has)))
         self.count.setValue(3)
-        self.count.setMinimumWidth(90)
         row = QHBoxLayout()
         row.addWidget(self.count)
         row.addWidget(QLabel("instances"))

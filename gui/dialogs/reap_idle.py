@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QSpinBox, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
 
 from core.instances import InstanceSnapshot
 from gui.dialogs.base import StokerDialog
+from gui.dialogs.fields import whole_number
 from gui.formatting import plural
 
 __all__ = ["ReapIdleDialog"]
@@ -28,13 +29,7 @@ class ReapIdleDialog(StokerDialog):
         )
         self._candidates = candidates
         self.setMinimumWidth(440)
-        self.ttl = QSpinBox()
-        self.ttl.setObjectName("reap_idle_ttl")
-        self.ttl.setAccessibleName("Idle for at least, in seconds")
-        self.ttl.setRange(0, 31_536_000)
-        self.ttl.setValue(0)
-        self.ttl.setSuffix(" s")
-        self.ttl.setMinimumWidth(110)
+        self.ttl = whole_number("reap_idle_ttl", "Idle for at least, in seconds", (0, 31_536_000), suffix=" s")
         row = QHBoxLayout()
         row.setSpacing(8)
         row.addWidget(QLabel("Idle for at least"))

@@ -14,6 +14,7 @@ from PySide6.QtWidgets import (
     QTableWidgetItem,
     QWidget,
 )
+from shiboken6 import isValid
 
 from core.backends.base import StaleCandidate
 from core.owners import OwnerState, owner_state
@@ -84,23 +85,29 @@ class ReapStaleDialog(StokerDialog):
     async def _find(self) -> None:
         self._set_busy(True, "Looking for what earlier Stokers left behind…")
         try:
-            self._show(await self._look())
-        except BaseException as error:
-            self._text.setText(f"The search failed: {words_for(error)}")
+            found = await self._look()
+            if isValid(self):
+                self._show(found)
+        except Exception as error:
+            self._tell(f"The search failed: {words_for(error)}")
             raise
         finally:
-            self._set_busy(False)
+            if isValid(self):
+                self._set_busy(False)
 
     async def _remove(self, ids: Collection[str]) -> None:
         self._set_busy(True, f"Removing {plural(len(ids), 'item')}…")
         try:
             await self._reap_ids(ids)
             left = await self._look()
-        except BaseException as error:
-            self._text.setText(f"Reaping failed: {words_for(error)}")
+        except Exception as error:
+            self._tell(f"Reaping failed: {words_for(error)}")
             raise
         finally:
-            self._set_busy(False)
+            if isValid(self):
+                self._set_busy(False)
+        if not isValid(self):
+            return
         still = {candidate.id for candidate in left}
         stayed = sum(1 for each in ids if each in still)
         self._outcome = f"Removed {plural(len(ids) - stayed, 'item')}."
@@ -109,6 +116,11 @@ class ReapStaleDialog(StokerDialog):
         self._show(left)
 
     # --- views
+
+    def _tell(self, text: str) -> None:
+        # what was begun goes on when the dialog is closed
+        if isValid(self):
+            self._text.setText(text)
 
     def _make_table(self) -> QTableWidget:
         table = QTableWidget(0, len(_COLUMNS))

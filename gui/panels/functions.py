@@ -63,6 +63,11 @@ class FunctionsPanel(QWidget):
         self._choose(name if name is not None and self.model.row(name) is not None else None)
         self._mark()
 
+    def focus_list(self) -> None:
+        """Go to the list; to Add function where it is empty."""
+        target = self.list if self.model.rowCount() else self._add
+        target.setFocus(Qt.FocusReason.OtherFocusReason)
+
     def focus_filter(self) -> None:
         """Go to the filter with all of its text selected."""
         self.filter.setFocus(Qt.FocusReason.ShortcutFocusReason)
@@ -77,7 +82,9 @@ class FunctionsPanel(QWidget):
         self._count.setProperty("role", "small")
         self._count.setObjectName("functions_count")
         head = QHBoxLayout()
-        head.setContentsMargins(14, 10, 14, 6)
+        # as high as the heads of the other panels, which have buttons
+        title.setMinimumHeight(30)
+        head.setContentsMargins(14, 8, 14, 4)
         head.setSpacing(8)
         head.addWidget(title)
         head.addWidget(self._count, 1)
@@ -125,7 +132,7 @@ class FunctionsPanel(QWidget):
     def _foot(self) -> QFrame:
         foot = QFrame()
         foot.setObjectName("functions_foot")
-        add = QPushButton("+ Add function")
+        add = self._add = QPushButton("+ Add function")
         add.setObjectName("add_function")
         add.setToolTip(self._actions.add.toolTip())
         add.clicked.connect(self._actions.add.trigger)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenuBar, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenuBar, QSizePolicy, QWidget
 
 from gui.formatting import one_line
 from gui.theme import Tokens
@@ -32,7 +32,8 @@ class TopBar(QFrame):
         row.setSpacing(12)
         row.addWidget(self._brand)
         if menus is not None:
-            row.addWidget(menus)
+            menus.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+            row.addWidget(menus, 0, Qt.AlignmentFlag.AlignVCenter)
         row.addStretch(1)
         self._backends = QHBoxLayout()
         self._backends.setSpacing(6)
@@ -65,6 +66,13 @@ class TopBar(QFrame):
                 self._states[name] = (dot, label)
             dot, label = self._states[name]
             dot.set_colour(self._tokens.ok if online else self._tokens.error)
-            text = f"{name} {detail}".strip() if online else f"{name} offline: {detail}"
+            text = _words(name, detail) if online else f"{name} offline: {detail}"
             label.setText(one_line(text, 64))
             label.setToolTip(text)
+
+
+def _words(name: str, detail: str) -> str:
+    """ "docker 28.2" where the detail is a version, else the two side by side."""
+    if not detail:
+        return name
+    return f"{name} {detail}" if detail[0].isdigit() else f"{name} · {detail}"
