@@ -1,15 +1,59 @@
-"""Hearing of a process's end without polling: a pidfd on the loop, or one waiting thread."""
+"""Hearing of a process's end without polling, and saying in Lambda's words how it ended."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
+import signal
 import threading
 from collections.abc import Callable
 from subprocess import Popen
+from typing import NamedTuple
 
-__all__ = ["watch_exit"]
+__all__ = ["Ending", "how_it_ended", "watch_exit"]
+
+# as Go's runtime, in which Lambda's own supervisor is written, words them
+_SIGNALS: dict[int, str] = {
+    signal.SIGHUP: "hangup",
+    signal.SIGINT: "interrupt",
+    signal.SIGQUIT: "quit",
+    signal.SIGILL: "illegal instruction",
+    signal.SIGTRAP: "trace/breakpoint trap",
+    signal.SIGABRT: "aborted",
+    signal.SIGBUS: "bus error",
+    signal.SIGFPE: "floating point exception",
+    signal.SIGKILL: "killed",
+    signal.SIGSEGV: "segmentation fault",
+    signal.SIGPIPE: "broken pipe",
+    signal.SIGALRM: "alarm clock",
+    signal.SIGTERM: "terminated",
+}
+
+
+class Ending(NamedTuple):
+    """Exit status or signal of a process that has ended, and Lambda's words for it."""
+
+    code: int | None
+    signal: int | None
+    description: str
+
+
+def how_it_ended(process: Popen[bytes]) -> Ending:
+    """How `process` ended, without reaping it, so that its pid stays its own."""
+    dumped = False
+    if process.returncode is not None:
+        status, killed = abs(process.returncode), process.returncode < 0
+    else:
+        info = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if info is None:
+            return Ending(None, None, "unknown")
+        status, killed = info.si_status, info.si_code != os.CLD_EXITED
+        dumped = info.si_code == os.CLD_DUMPED
+    if not killed:
+        return Ending(status, None, f"exit status {status}")
+    words = f"signal: {_SIGNALS.get(status, f'signal {status}')}"
+    return Ending(None, status, f"{words} (core dumped)" if dumped else words)
 
 
 def watch_exit(process: Popen[bytes], ended: Callable[[], None]) -> Callable[[], None]:

@@ -165,18 +165,27 @@ def kill_trees(targets: Iterable[Target], rounds: int = _ROUNDS) -> int:
     Blocks: for the guard, and for threads. A tree that goes on forking is killed round by round.
     """
     wanted = list(targets)
-    left = 0
+    killed: set[Process] = set()
     for attempt in range(rounds):
         # found before the leader dies: its orphans could not be told by their descent
-        members = [process for group in find_members(wanted).values() for process in group]
+        members = {process for group in find_members(wanted).values() for process in group}
         if attempt == 0:
             for target in wanted:
                 kill_group(target)
-        left = sum([kill_process(process) for process in members])
-        if not left:
+        for process in members:
+            kill_process(process)
+        killed |= members
+        # a signal takes a moment to end a process
+        killed = {process for process in killed if _lives(process)}
+        if not members and not killed:
             return 0
         time.sleep(0 if attempt == 0 else _PAUSE)
-    return left
+    return len(killed)
+
+
+def _lives(process: Process) -> bool:
+    now = _read_stat(process.pid)
+    return now is not None and now.started == process.started and now.state not in "ZX"
 
 
 def _serve() -> None:

@@ -67,10 +67,10 @@ class Guard:
     def add(self, target: Target) -> None:
         """Have the tree killed when Stoker ends without having done so."""
         self._targets[target.token] = target
-        if self._process is None:
-            self.start()
-        else:
+        if self._process is not None:
             self._send_entry(target)
+        elif not self._closed:
+            self.start()
 
     def remove(self, token: str) -> None:
         """The tree is over, or was never begun. Harmless for one that is not known."""

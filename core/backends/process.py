@@ -66,7 +66,8 @@ class ProcessBackend(LambdaBackend):
 
     async def start(self) -> None:
         """Start the guard and prepare what functions share. Raises OSError where the home is not usable."""
-        if self._starting is None or (self._starting.done() and self._starting.exception() is not None):
+        failed = self._starting is not None and self._starting.done() and not _succeeded(self._starting)
+        if self._starting is None or failed:
             self._starting = asyncio.get_running_loop().create_task(self._prepare(), name="stoker-process-start")
         await asyncio.shield(self._starting)
 
@@ -116,9 +117,11 @@ class ProcessBackend(LambdaBackend):
     ) -> WarmInstance:
         """Start a process and wait for its runtime's first `next`."""
         launch = current_launch()
-        if self._closed:
-            raise ContainerStartFailedError(function.function_name, "the process backend is closed")
-        await self.start()
+        self._refuse_if_closed(function)
+        try:
+            await self.start()
+        except OSError as error:
+            raise ContainerStartFailedError(function.function_name, f"{self._home} is not usable: {error}") from error
         self._commands.check(function)
         if code_zip is None:
             raise NoCodeZipError(function.function_name, "it has no code to run")
@@ -129,6 +132,8 @@ class ProcessBackend(LambdaBackend):
             notes["architecture"] = f"{function.architecture} asked for; runs on {host_architecture()}"
         for key, text in notes.items():
             launch.note(key, text)
+        # looking for an interpreter may have taken a while
+        self._refuse_if_closed(function)
         instance = self._new_instance(function, launch)
         try:
             endpoint = self._local.register(instance.name, instance.api)
@@ -139,6 +144,10 @@ class ProcessBackend(LambdaBackend):
         return WarmInstance(
             endpoint, ProcessHandle(instance.pid, instance.token), {**notes, "memory": instance.memory_source}
         )
+
+    def _refuse_if_closed(self, function: LambdaFunction) -> None:
+        if self._closed:
+            raise ContainerStartFailedError(function.function_name, "the process backend is closed")
 
     def _new_instance(self, function: LambdaFunction, launch: Launch) -> ProcessInstance:
         token = secrets.token_hex(16)
@@ -208,6 +217,10 @@ class ProcessBackend(LambdaBackend):
             self._executor,
             lambda: reap_stale_processes(self._home / "instances", self._owner_id, dry_run=dry_run, only=only),
         )
+
+
+def _succeeded(task: asyncio.Task[None]) -> bool:
+    return not task.cancelled() and task.exception() is None
 
 
 def _reason(error: InitError, timeout: float) -> str:

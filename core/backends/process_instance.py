@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from core.backends.cgroups import Cgroup
 from core.backends.commands import Command
 from core.backends.environment import lambda_environment
-from core.backends.exits import watch_exit
+from core.backends.exits import how_it_ended, watch_exit
 from core.backends.guard import Target, kill_group, started_at
 from core.backends.guarding import Guard
 from core.backends.killing import TreeKiller
@@ -41,22 +42,6 @@ _log = logging.getLogger(__name__)
 _GATE = 'ulimit -n 1024 2>/dev/null; read -r go || exit 125; exec "$@" </dev/null'
 _TAIL_LINES = 50
 _CERTAIN_END = 10.0
-# as Go's runtime, in which Lambda's own supervisor is written, words them
-_SIGNALS = {
-    signal.SIGHUP: "hangup",
-    signal.SIGINT: "interrupt",
-    signal.SIGQUIT: "quit",
-    signal.SIGILL: "illegal instruction",
-    signal.SIGTRAP: "trace/breakpoint trap",
-    signal.SIGABRT: "aborted",
-    signal.SIGBUS: "bus error",
-    signal.SIGFPE: "floating point exception",
-    signal.SIGKILL: "killed",
-    signal.SIGSEGV: "segmentation fault",
-    signal.SIGPIPE: "broken pipe",
-    signal.SIGALRM: "alarm clock",
-    signal.SIGTERM: "terminated",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +117,9 @@ class ProcessInstance:
         """Start the process, entered everywhere before its first instruction. Raises OSError."""
         self._directory.create()
         runtime_api = await self.api.start()
+        if self._stopping is not None:
+            await self.api.aclose()
+            raise OSError(errno.ECANCELED, "it was ended before it began")
         environment = lambda_environment(
             self.function,
             runtime_api=runtime_api,
@@ -199,8 +187,8 @@ class ProcessInstance:
         self._idle.set()
         self._services.memory.forget(self)
         if self._exited.is_set():
-            # it asked for its first event and died before anybody could take it over
-            self._tell_exit()
+            # it asked for its first event and died: to be told once the launch has returned
+            asyncio.get_running_loop().call_soon(self._tell_exit)
 
     @property
     def launched(self) -> bool:
@@ -298,19 +286,23 @@ class ProcessInstance:
         kill_group(self._target)
         self.drain()
         self._ran_out = self._ran_out or (self._cgroup is not None and self._cgroup.ran_out())
-        self.api.runtime_exited(self._how()[2])
+        self.api.runtime_exited(how_it_ended(process).description)
         if self._launched:
             self._tell_exit()
 
     def _tell_exit(self) -> None:
-        if self._asked or self._stopping is not None:
+        if self._asked or self._stopping is not None or self._process is None:
             return
-        code, number, description = self._how()
-        reason = "used more memory than the function has" if self._ran_out else description
+        ending = how_it_ended(self._process)
+        reason = "used more memory than the function has" if self._ran_out else ending.description
         self._begin(self._outlive())
         self._launch.exited(
             InstanceExit(
-                code=code, signal=number, reason=reason, log_tail=tuple(self.tail), out_of_memory=self._ran_out
+                code=ending.code,
+                signal=ending.signal,
+                reason=reason,
+                log_tail=tuple(self.tail),
+                out_of_memory=self._ran_out,
             )
         )
 
@@ -321,25 +313,6 @@ class ProcessInstance:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), self.function.timeout + _CERTAIN_END)
         await self._finish()
-
-    def _how(self) -> tuple[int | None, int | None, str]:
-        """Exit status or signal, and Lambda's words for it, without reaping the process."""
-        process = self._process
-        assert process is not None
-        dumped = False
-        if process.returncode is not None:
-            status, killed = abs(process.returncode), process.returncode < 0
-        else:
-            info = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if info is None:
-                return None, None, "unknown"
-            status, killed = info.si_status, info.si_code != os.CLD_EXITED
-            dumped = info.si_code == os.CLD_DUMPED
-        if not killed:
-            return status, None, f"exit status {status}"
-        name = _SIGNALS.get(signal.Signals(status)) if status in _known_signals() else None
-        words = f"signal: {name or f'signal {status}'}"
-        return None, status, f"{words} (core dumped)" if dumped else words
 
     async def _finish(self) -> None:
         """Kill whatever is left and let everything go; each step is tried whatever the others did."""
@@ -374,7 +347,3 @@ class ProcessInstance:
             yield
         except Exception:
             _log.exception("ending %s of %s: %s", self.pid, self.function.function_name, what)
-
-
-def _known_signals() -> set[int]:
-    return {int(each) for each in signal.Signals}
