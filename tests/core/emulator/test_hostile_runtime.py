@@ -273,9 +273,8 @@ async def test_more_bytes_than_the_content_length_are_the_next_request_and_refus
         client = await it.client()
         invoking = await it.invoke()
         await client.next()
-        await client.send(
-            f"POST {PREFIX}/invocation/r1/response HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n12345\r\n\r\n".encode()
-        )
+        head = f"POST {PREFIX}/invocation/r1/response HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
+        await client.send(head.encode() + b"12345\r\n\r\n")
         assert await read_all(await invoking) == b"12"
         assert (await client.answer()).status == 202
         assert await client.closed()
@@ -669,12 +668,15 @@ async def test_closing_ends_what_is_running_and_is_idempotent() -> None:
         await it.api.aclose()
         with pytest.raises(RuntimeError, match="closed"):
             await it.api.invoke(request("r2"))
+
+
+async def test_closing_ends_the_wait_for_a_runtime_that_has_not_come() -> None:
+    async with bench() as it:
+        waiting = asyncio.ensure_future(it.api.ready(None))
+        await asyncio.sleep(0)
+        await it.api.aclose()
         with pytest.raises(InitError):
-            async with bench() as other:
-                waiting = asyncio.ensure_future(other.api.ready(None))
-                await asyncio.sleep(0)
-                await other.api.aclose()
-                await waiting
+            await waiting
 
 
 async def test_a_callback_that_fails_does_not_cost_the_invocation_its_end() -> None:

@@ -209,20 +209,21 @@ async def test_a_reader_of_the_response_that_stops_holds_the_writer_back() -> No
 
 
 async def test_a_reader_of_the_body_that_stops_holds_the_client_back() -> None:
-    got: list[Exchange] = []
+    got: asyncio.Queue[Exchange] = asyncio.Queue()
 
-    async with serving(got.append) as (_, client):
+    async with serving(got.put_nowait) as (_, client):
         await client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 50000000\r\n\r\n")
         client.writer.write(b"x" * 50_000_000)
         await asyncio.sleep(0.3)
-        body = got[0].body
+        exchange = await got.get()
+        body = exchange.body
         assert HIGH_WATER <= body.buffered <= 1024 * 1024
         assert body.paused
         total = 0
         while (chunk := await body.next_chunk()) is not None:
             total += len(chunk)
         assert total == 50_000_000
-        got[0].respond(200)
+        exchange.respond(200)
         assert (await client.answer()).status == 200
 
 
@@ -243,13 +244,11 @@ async def test_a_body_is_read_whole_up_to_a_limit() -> None:
 
 
 async def test_a_cancelled_read_loses_nothing() -> None:
-    got: list[Exchange] = []
+    got: asyncio.Queue[Exchange] = asyncio.Queue()
 
-    async with serving(got.append) as (_, client):
+    async with serving(got.put_nowait) as (_, client):
         await client.send(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
-        while not got:
-            await asyncio.sleep(0)
-        body = got[0].body
+        body = (await got.get()).body
         reading = asyncio.ensure_future(body.next_chunk())
         await asyncio.sleep(0)
         reading.cancel()
