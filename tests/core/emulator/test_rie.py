@@ -141,7 +141,8 @@ def program(cwd: Path, *command: str, options: tuple[str, ...] = (), **environme
 @contextmanager
 def python_function(cwd: Path, handler: str, **environment: str) -> Iterator[Program]:
     Path(cwd, "fn.py").write_text(_HANDLERS)
-    with program(cwd, "--", sys.executable, "-m", "awslambdaric", f"fn.{handler}", **environment) as made:
+    command = ("--", sys.executable, "-m", "awslambdaric", f"fn.{handler}")
+    with program(cwd, *command, options=(), **environment) as made:
         yield made
 
 
