@@ -198,7 +198,9 @@ asyncio.run(main())
 
 def test_a_checkout_runs_as_a_module() -> None:
     run = _run([sys.executable, "-m", "gui", "--version"], cwd=ROOT)
-    assert (run.returncode, run.stdout.strip()) == (0, f"stoker {VERSION}"), run.stderr
+    assert run.returncode == 0, run.stderr
+    # a checkout that was never installed has no version of its own
+    assert run.stdout.strip() in {f"stoker {VERSION}", "stoker checkout"}
 
 
 def test_help_names_the_home_option(elsewhere: Path, foreign: Path) -> None:

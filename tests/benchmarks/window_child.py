@@ -24,7 +24,7 @@ def main() -> int:
             print(f"painted {time.monotonic():.6f}", flush=True)
         return handled
 
-    MainWindow.event = event  # type: ignore[method-assign]
+    MainWindow.event = event  # type: ignore[assignment, method-assign]
     return gui.app.main(sys.argv[1:])
 
 
