@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from PySide6.QtCore import QByteArray, QEvent, QObject, QPoint, Qt, QTimer, Signal
-from PySide6.QtGui import QFontMetrics, QHideEvent, QKeyEvent, QShowEvent
+from PySide6.QtGui import QFontMetrics, QGuiApplication, QHideEvent, QKeyEvent, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QStyle, QVBoxLayout, QWidget
 
 from core.errors import LambdaRuntimeError
@@ -19,6 +19,7 @@ from gui.models.instance_row import Column
 from gui.models.instances import InstancesModel
 from gui.theme import mono_font
 from gui.widgets.cell_delegate import CELL_PADDING, CellDelegate
+from gui.widgets.column_fit import fit
 from gui.widgets.eliding_label import ElidingLabel
 from gui.widgets.live_table import LiveTable, copy_text
 from gui.widgets.meter import METER_GAP, METER_WIDTH
@@ -45,6 +46,18 @@ _WIDEST = {
     Column.MEMORY: "1023 MB",
     Column.REMARK: "old deploy, pinned",
 }
+_NARROWEST = 44
+# which columns give way in a narrow window, and how far; a meter goes before its figure
+_GIVE_WAY = (
+    (Column.REMARK, 70),
+    (Column.FUNCTION, 100),
+    (Column.LAST, 110),
+    (Column.REAPED_IN, 70),
+    (Column.MEMORY, 74),
+    (Column.REMARK, _NARROWEST),
+    (Column.BACKEND, 70),
+    (Column.LAST, 100),
+)
 _PROPORTIONAL = frozenset({Column.STATE, Column.FUNCTION, Column.BACKEND, Column.REMARK})
 _COUNTED = (
     InstanceState.BUSY,
@@ -73,6 +86,7 @@ class InstancesPanel(QWidget):
         self._selected: list[str] = []
         self._memory_asked = 0.0
         self._memory_from = 0
+        self._widths_chosen = False
         self.model = InstancesModel(self)
         self.model.fading = self.style().styleHint(QStyle.StyleHint.SH_Widget_Animation_Duration) > 0
         self._delegate = CellDelegate(self.model, context.theme, self)
@@ -122,7 +136,9 @@ class InstancesPanel(QWidget):
         self.table.select_keys(instance_ids)
 
     def save_state(self) -> QByteArray:
-        """The columns' widths and the sorted column, for the next start."""
+        """The columns' widths and the sorted column, for the next start; empty where nobody chose any."""
+        if not self._widths_chosen and self.model.sort_column is None:
+            return QByteArray()
         return self.table.horizontalHeader().saveState()
 
     def restore_state(self, state: QByteArray) -> bool:
@@ -130,6 +146,7 @@ class InstancesPanel(QWidget):
         header = self.table.horizontalHeader()
         if not header.restoreState(state):
             return False
+        self._widths_chosen = True
         header.setStretchLastSection(True)
         self.model.sort(header.sortIndicatorSection(), header.sortIndicatorOrder())
         return True
@@ -158,9 +175,12 @@ class InstancesPanel(QWidget):
         whole.setSpacing(0)
         whole.addLayout(head)
         whole.addWidget(self.table, 1)
-        self._size_columns()
+        # it takes what is left, but never less than what it was given itself
+        self.table.setColumnWidth(Column.REMARK, _NARROWEST)
+        self._fit_columns()
 
-    def _size_columns(self) -> None:
+    def _usual_widths(self) -> dict[int, int]:
+        widths: dict[int, int] = {}
         metrics = QFontMetrics(mono_font())
         face = QFontMetrics(self.font())
         for column, widest in _WIDEST.items():
@@ -168,7 +188,20 @@ class InstancesPanel(QWidget):
             width = font.horizontalAdvance(widest) + 2 * CELL_PADDING + 4
             if column in {Column.REAPED_IN, Column.MEMORY}:
                 width += METER_WIDTH + METER_GAP
-            self.table.setColumnWidth(column, width)
+            widths[column] = width
+        return widths
+
+    def _fit_columns(self) -> None:
+        """Use the room there is, until the person has set a width."""
+        if self._widths_chosen:
+            return
+        for column, width in fit(self._usual_widths(), _GIVE_WAY, self.table.viewport().width()).items():
+            if column != Column.REMARK:
+                self.table.setColumnWidth(column, width)
+
+    def _column_resized(self, *_: int) -> None:
+        if QGuiApplication.mouseButtons() & Qt.MouseButton.LeftButton and self.table.horizontalHeader().underMouse():
+            self._widths_chosen = True
 
     def _connect(self) -> None:
         table = self.table
@@ -178,6 +211,8 @@ class InstancesPanel(QWidget):
         table.doubleClicked.connect(lambda index: self.logs_requested.emit(self.model.key_at(index.row())))
         table.customContextMenuRequested.connect(self._open_menu)
         table.installEventFilter(self)
+        table.viewport().installEventFilter(self)
+        table.horizontalHeader().sectionResized.connect(self._column_resized)
         # these two listen only where the instances are, see gui.actions
         table.addAction(self._actions.terminate)
         table.addAction(self._actions.kill)
@@ -336,6 +371,8 @@ class InstancesPanel(QWidget):
                 if self._selected:
                     self._actions.pin.trigger()
                 return True
+        elif watched is self.table.viewport() and event.type() == QEvent.Type.Resize:
+            self._fit_columns()
         return super().eventFilter(watched, event)
 
     # --- being seen

@@ -67,6 +67,7 @@ class LogsPanel(QWidget):
         super().__init__(parent)
         self.setObjectName("logs_panel")
         self.setProperty("surface", "panel")
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._context = context
         self._instance: str | None = None
         self._last: InstanceSnapshot | None = None

@@ -72,8 +72,9 @@ class CellDelegate(QStyledItemDelegate):
                 painter, QRectF(left, rect.top(), right - left, rect.height()), cell.text, self._color(cell.tone)
             )
         else:
-            if cell.meter is not None:
-                bar = QRectF(left, rect.top(), min(METER_WIDTH, right - left), rect.height())
+            # in a column that is too narrow for both, the figure says more than the bar
+            if cell.meter is not None and right - left >= self._meter_room(cell.text, metrics):
+                bar = QRectF(left, rect.top(), METER_WIDTH, rect.height())
                 paint_meter(painter, bar, cell.meter, self._color(cell.meter_tone), self._color("line"))
                 left += METER_WIDTH + METER_GAP
             if right > left:
@@ -88,6 +89,10 @@ class CellDelegate(QStyledItemDelegate):
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
         text = self._source.cell(index.row(), index.column()).text
         return QSize(self._mono_metrics.horizontalAdvance(text) + 2 * CELL_PADDING, ROW_HEIGHT)
+
+    @staticmethod
+    def _meter_room(text: str, metrics: QFontMetrics) -> int:
+        return METER_WIDTH + METER_GAP + metrics.horizontalAdvance(text)
 
     def _color(self, token: str) -> QColor:
         color = self._colors.get(token)

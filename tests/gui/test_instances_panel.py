@@ -24,6 +24,7 @@ from gui.models.instance_row import LINGER, Column
 from gui.panels.instances import InstancesPanel
 from gui.tasks import Tasks
 from gui.theme import DARK, LIGHT, Theme
+from gui.widgets.column_fit import fit
 from tests.gui.instances_support import Frames, Pool, snapshot, window_context
 
 S = InstanceState
@@ -300,6 +301,38 @@ def test_widths_and_order_are_taken_up_again(
     assert other.table.columnWidth(Column.FUNCTION) == 222
     assert other.model.keys() == ["i-4", "i-3", "i-2", "i-1"]
     assert not other.restore_state(state.left(10))
+
+
+def test_nothing_is_kept_where_nobody_chose_anything(panel: InstancesPanel) -> None:
+    assert panel.save_state().isEmpty()
+
+
+@pytest.mark.parametrize("width", [850, 1000, 1150, 1600])
+def test_the_columns_use_the_room_there_is(panel: InstancesPanel, width: int) -> None:
+    panel.resize(width, 330)
+    QApplication.processEvents()
+    assert panel.table.horizontalHeader().length() == panel.table.viewport().width()
+
+
+def test_a_width_that_was_chosen_stays(panel: InstancesPanel) -> None:
+    header = panel.table.horizontalHeader()
+    edge = QPoint(header.sectionViewportPosition(Column.BACKEND) - 1, header.height() // 2)
+    before = panel.table.columnWidth(Column.FUNCTION)
+    QTest.mouseMove(header.viewport(), edge)
+    QTest.mousePress(header.viewport(), Qt.MouseButton.LeftButton, pos=edge)
+    QTest.mouseMove(header.viewport(), edge + QPoint(40, 0))
+    QTest.mouseRelease(header.viewport(), Qt.MouseButton.LeftButton, pos=edge + QPoint(40, 0))
+    assert panel.table.columnWidth(Column.FUNCTION) == before + 40
+    panel.resize(900, 330)
+    QApplication.processEvents()
+    assert panel.table.columnWidth(Column.FUNCTION) == before + 40
+    assert not panel.save_state().isEmpty()
+
+
+def test_columns_give_way_in_turn() -> None:
+    assert fit({0: 100, 1: 100, 2: 50}, [(1, 60), (0, 90)], 250) == {0: 100, 1: 100, 2: 50}
+    assert fit({0: 100, 1: 100, 2: 50}, [(1, 60), (0, 90)], 205) == {0: 95, 1: 60, 2: 50}
+    assert fit({0: 100, 1: 100, 2: 50}, [(1, 60), (0, 90)], 0) == {0: 90, 1: 60, 2: 50}
 
 
 # --- time and memory
