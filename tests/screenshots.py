@@ -14,9 +14,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from core.errors import LambdaRuntimeError
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
@@ -160,9 +162,9 @@ async def _streaming(window: MainWindow, camera: _Camera) -> None:
         await _invoke(window)
     window.functions.select("sample-words")
     await _invoke(window)
-    await _until(window, lambda: _chunks(window) >= 24, "chunk 24 of the words")
-    window.tasks.start("Launch sample-slow-init", _ignore(runtime.launch("sample-slow-init")))
     await _until(window, lambda: _chunks(window) >= 30, "chunk 30 of the words")
+    window.tasks.start("Launch sample-slow-init", _until_closed(runtime.launch("sample-slow-init")))
+    await _until(window, lambda: _chunks(window) >= 44, "chunk 44 of the words")
     window.functions.select(None)
     await _settled(window)
     if not window.workbench.current_running():
@@ -241,12 +243,10 @@ def _chunks(window: MainWindow) -> int:
     return tab.run.response.chunks if tab is not None and tab.run is not None else 0
 
 
-async def _ignore(work: Awaitable[object]) -> None:
-    """The window is closed before this has ended, which is no failure here."""
-    try:
+async def _until_closed(work: Awaitable[object]) -> None:
+    """A launch that is still under way when the window closes is no failure here."""
+    with suppress(LambdaRuntimeError):
         await work
-    except Exception as error:
-        print(f"({error})", file=sys.stderr)
 
 
 async def _settled(window: MainWindow) -> None:
