@@ -53,10 +53,9 @@ class Response:
         """How many chunks can be asked for one by one."""
         return len(self._times)
 
-    @property
-    def binary(self) -> bool:
-        """Whether the beginning is not text."""
-        return looks_binary(bytes(self.head[:_SNIFF]), whole=self.size <= _SNIFF)
+    def binary(self, *, over: bool) -> bool:
+        """Whether the beginning is not text; until the stream is `over`, a character may still be cut off."""
+        return looks_binary(bytes(self.head[:_SNIFF]), whole=over and self.size <= _SNIFF)
 
     def add(self, data: bytes, at: float) -> None:
         """A chunk arrived."""

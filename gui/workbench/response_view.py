@@ -207,7 +207,7 @@ class ResponseView(QWidget):
             return False
         if run.over:
             self._show_failure(run)
-        if not self._picked and self.view == TEXT and run.response.size and run.response.binary:
+        if not self._picked and self.view == TEXT and run.response.size and run.response.binary(over=run.over):
             self._choose(HEX)
         self._show_notice(run)
         match self.view:
@@ -367,7 +367,7 @@ class ResponseView(QWidget):
 
 
 def _suffix(run: Run) -> str:
-    if run.response.binary:
+    if run.response.binary(over=run.over):
         return ".bin"
     kind = run.result.content_type.split(";")[0].strip() if run.result is not None else ""
     return ".json" if kind == "application/json" else ".txt"

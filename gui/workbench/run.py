@@ -193,9 +193,9 @@ class Run:
             now = clock()
             if chunk:
                 response.add(chunk, now)
+                if self.state is RunState.RUNNING:
+                    self.state = RunState.STREAMING
                 if not self.dirty:
-                    if self.state is RunState.RUNNING:
-                        self.state = RunState.STREAMING
                     self.touch()
                 if response.spool.crowded:
                     await response.spool.room()

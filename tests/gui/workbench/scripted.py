@@ -27,35 +27,38 @@ class Script:
         self.cold = False
         self.content_type = "text/plain"
         self.result: InvocationResult | None = None
-        self.cancelled = asyncio.Event()
+        self.cancelled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._final = result
         self._chunks = chunks()
 
     async def next_chunk(self) -> bytes | None:
         if self.result is not None:
             return None
-        following = asyncio.ensure_future(anext(self._chunks, None))
-        stopped = asyncio.ensure_future(self.cancelled.wait())
+        following: asyncio.Future[bytes | None] = asyncio.ensure_future(anext(self._chunks, None))
         try:
-            await asyncio.wait({following, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            futures: list[asyncio.Future[object]] = [following, self.cancelled]  # type: ignore[list-item]
+            await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
             chunk = following.result() if following.done() else None
         finally:
-            for each in (following, stopped):
-                each.cancel()
+            following.cancel()
         if chunk is None and self.result is None:
             self.result = self._final
         return chunk
 
+    def _stop(self) -> None:
+        if not self.cancelled.done():
+            self.cancelled.set_result(None)
+
     async def cancel(self) -> InvocationResult:
         self.result = self.result or replace(self._final, cancelled=True)
-        self.cancelled.set()
+        self._stop()
         return self.result
 
     async def discard(self) -> InvocationResult:
         raise AssertionError("the window discards nothing")
 
     def abandon(self) -> None:
-        self.cancelled.set()
+        self._stop()
 
 
 class Quick(Script):
@@ -89,9 +92,7 @@ class ScriptedRuntime:
     def as_runtime(self) -> LambdaRuntime:
         return cast("LambdaRuntime", self)
 
-    async def invoke_streaming(
-        self, name: str, payload: bytes, *, request_id: str, source: str
-    ) -> StreamingInvocation:
+    async def invoke_streaming(self, name: str, payload: bytes, *, request_id: str, source: str) -> StreamingInvocation:
         assert source == "window"
         self.asked.append(payload)
         asked = time.monotonic()

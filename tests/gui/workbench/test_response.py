@@ -13,6 +13,7 @@ from gui.workbench.chunk_strip import span_for
 from gui.workbench.feeds import JsonFeed, TextFeed
 from gui.workbench.response import Response, looks_binary, show_bytes
 from gui.workbench.spool import Spool
+from tests.gui.workbench.waiting import until
 
 
 async def test_every_chunk_keeps_its_time_gap_size_and_total() -> None:
@@ -140,9 +141,7 @@ async def test_a_long_response_is_saved_whole_while_it_grows_and_leaves_no_threa
     assert (tmp_path / "part").read_bytes() == data
     assert [path.name for path in tmp_path.iterdir()] == ["part"]
     spool.close()
-    async with asyncio.timeout(5):
-        while any(thread.name.startswith("stoker-response") for thread in threading.enumerate()):
-            await asyncio.sleep(0.005)
+    await until(lambda: not any(each.name.startswith("stoker-response") for each in threading.enumerate()))
 
 
 async def test_a_reader_is_held_back_until_the_file_has_caught_up() -> None:
@@ -158,9 +157,7 @@ async def test_a_reader_is_held_back_until_the_file_has_caught_up() -> None:
 async def test_where_the_file_cannot_be_written_the_head_is_kept_and_the_reason_told(tmp_path: Path) -> None:
     spool = Spool(head_limit=4, directory=tmp_path / "absent")
     spool.add(b"0123456789")
-    async with asyncio.timeout(5):
-        while spool.lost is None:
-            await asyncio.sleep(0.005)
+    await until(lambda: spool.lost is not None)
     assert spool.lost == "No such file or directory"
     assert (spool.size, spool.kept) == (10, 4)
     assert await spool.save(tmp_path / "out") == 4
