@@ -15,7 +15,7 @@ from core.instances import InstanceState, MemoryUsage
 from gui.actions import Actions, tool_button
 from gui.context import Context
 from gui.formatting import format_count
-from gui.models.instance_row import Column
+from gui.models.instance_row import TITLES, Column
 from gui.models.instances import InstancesModel
 from gui.theme import mono_font
 from gui.widgets.cell_delegate import CELL_PADDING, CellDelegate
@@ -50,13 +50,12 @@ _NARROWEST = 44
 # which columns give way in a narrow window, and how far; a meter goes before its figure
 _GIVE_WAY = (
     (Column.REMARK, 70),
-    (Column.FUNCTION, 100),
-    (Column.LAST, 110),
-    (Column.REAPED_IN, 70),
+    (Column.FUNCTION, 90),
+    (Column.LAST, 118),
+    (Column.REAPED_IN, 82),
     (Column.MEMORY, 74),
     (Column.REMARK, _NARROWEST),
-    (Column.BACKEND, 70),
-    (Column.LAST, 100),
+    (Column.BACKEND, 74),
 )
 _PROPORTIONAL = frozenset({Column.STATE, Column.FUNCTION, Column.BACKEND, Column.REMARK})
 _COUNTED = (
@@ -188,6 +187,8 @@ class InstancesPanel(QWidget):
             width = font.horizontalAdvance(widest) + 2 * CELL_PADDING + 4
             if column in {Column.REAPED_IN, Column.MEMORY}:
                 width += METER_WIDTH + METER_GAP
+            # the title must have room for the arrow of a sorted column too
+            width = max(width, face.horizontalAdvance(f"{TITLES[column]} ↓") + 2 * CELL_PADDING + 4)
             widths[column] = width
         return widths
 
