@@ -60,7 +60,7 @@ class Bench:
         **fields: Any,
     ) -> Started:
         code = files if isinstance(files, Archive) else self.archive(files)
-        fields = {"function_name": "f", "runtime": "python3.11", "handler": "app.handler", **fields}
+        fields = {"function_name": "f", "runtime": "python3.11", "handler": "app.handler", "timeout": 30, **fields}
         recorder = recorder or Recorder()
         launch = recorder.launch(OWNER, init_timeout)
         with launching(launch):
