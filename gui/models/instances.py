@@ -17,11 +17,10 @@ from core.events import (
     InstanceUpdated,
 )
 from core.instances import InstanceSnapshot, InstanceState, MemoryUsage
-from gui.formatting import format_count
 from gui.models.cells import Cell
+from gui.models.instance_cells import alignment, cell_of, sort_value
 from gui.models.instance_row import FADE_IN, TITLES, Column, InstanceRow
 from gui.models.keyed_rows import Index, KeyedRows
-from gui.theme import state_token
 
 __all__ = ["ID_ROLE", "InstancesModel"]
 
@@ -31,19 +30,7 @@ ID_ROLE = int(Qt.ItemDataRole.UserRole)
 _ENDED_HELD = 200
 # what is there at the start, or where motion is reduced, has been seen for long
 _SEEN = 10 * FADE_IN
-_RIGHT = frozenset({Column.SERVED})
-_MONO = frozenset({Column.INSTANCE, Column.AGE, Column.REAPED_IN, Column.SERVED, Column.LAST, Column.MEMORY})
 _SERVING = frozenset({InstanceState.IDLE, InstanceState.BUSY})
-# what needs attention comes first
-_STATE_ORDER = {
-    InstanceState.BUSY: 0,
-    InstanceState.FAILED: 1,
-    InstanceState.STARTING: 2,
-    InstanceState.IDLE: 3,
-    InstanceState.DRAINING: 4,
-    InstanceState.TERMINATING: 5,
-    InstanceState.DEAD: 6,
-}
 
 
 class InstancesModel(KeyedRows[InstanceRow]):
@@ -222,13 +209,13 @@ class InstancesModel(KeyedRows[InstanceRow]):
 
     def cell(self, row: int, column: int) -> Cell:
         """What a cell shows now."""
-        return self._cell(self._rows[row], Column(column), self._clock())
+        return cell_of(self._rows[row], Column(column), self._clock())
 
     def row_text(self, row: int) -> str:
         """A row as text with tabs, ids in full, for the clipboard."""
         found = self._rows[row]
         now = self._clock()
-        texts = [self._cell(found, column, now).text for column in Column]
+        texts = [cell_of(found, column, now).text for column in Column]
         texts[Column.INSTANCE] = found.snapshot.id
         return "\t".join(texts)
 
@@ -243,11 +230,11 @@ class InstancesModel(KeyedRows[InstanceRow]):
         row, column = self._rows[index.row()], Column(index.column())
         match role:
             case Qt.ItemDataRole.DisplayRole:
-                return self._cell(row, column, self._clock()).text
+                return cell_of(row, column, self._clock()).text
             case Qt.ItemDataRole.ToolTipRole:
                 return row.tooltip(self._clock())
             case Qt.ItemDataRole.TextAlignmentRole:
-                return int(_alignment(column))
+                return int(alignment(column))
             case _ if role == ID_ROLE:
                 return row.snapshot.id
         return None
@@ -260,7 +247,7 @@ class InstancesModel(KeyedRows[InstanceRow]):
             arrow = "" if section != self._sort_column else " ↓" if self._descending else " ↑"
             return TITLES[section] + arrow
         if role == Qt.ItemDataRole.TextAlignmentRole:
-            return int(_alignment(Column(section)))
+            return int(alignment(Column(section)))
         return None
 
     # --- inside
@@ -285,77 +272,10 @@ class InstancesModel(KeyedRows[InstanceRow]):
         order = sorted(rows, key=lambda key: (rows[key].snapshot.created, key))
         if self._sort_column is None:
             return order
-        values = {key: self._sort_value(rows[key], self._sort_column) for key in order}
+        values = {key: sort_value(rows[key], self._sort_column) for key in order}
         with_value = [key for key in order if values[key] is not None]
         with_value.sort(key=lambda key: values[key], reverse=self._descending)  # type: ignore[arg-type, return-value]
         return with_value + [key for key in order if values[key] is None]
-
-    @staticmethod
-    def _sort_value(row: InstanceRow, column: Column) -> str | float | None:
-        """Values that hold still while time passes, so that a sorted table does too."""
-        snapshot = row.snapshot
-        match column:
-            case Column.INSTANCE:
-                return snapshot.id
-            case Column.STATE:
-                return _STATE_ORDER[snapshot.state]
-            case Column.FUNCTION:
-                return snapshot.function_name.casefold()
-            case Column.BACKEND:
-                return snapshot.backend
-            case Column.AGE:
-                return -snapshot.created
-            case Column.REAPED_IN:
-                return snapshot.reap_at
-            case Column.SERVED:
-                return snapshot.served
-            case Column.LAST:
-                return snapshot.last_duration_ms
-            case Column.MEMORY:
-                return row.memory.current if row.memory else None
-            case Column.REMARK:
-                return row.remark() or None
-
-    def _cell(self, row: InstanceRow, column: Column, now: float) -> Cell:
-        snapshot = row.snapshot
-        text, tone, meter, meter_tone = "", "text", None, "dim"
-        match column:
-            case Column.INSTANCE:
-                text = row.id_shown()
-            case Column.STATE:
-                text, tone = snapshot.state.value, state_token(snapshot.state)
-            case Column.FUNCTION:
-                text = snapshot.function_name
-            case Column.BACKEND:
-                text, tone = snapshot.backend, "dim"
-            case Column.AGE:
-                text = row.age(now)
-            case Column.REAPED_IN:
-                countdown = row.countdown(now)
-                if countdown is not None:
-                    (meter, text), meter_tone = countdown, "idle"
-            case Column.SERVED:
-                text = format_count(snapshot.served)
-            case Column.LAST:
-                text = row.last(now)
-            case Column.MEMORY:
-                memory = row.memory_shown()
-                if memory is not None:
-                    meter, text = memory
-                    meter_tone = "starting" if meter >= 0.9 else "dim"
-            case Column.REMARK:
-                text, tone = row.remark(), "error" if row.failed else "dim"
-        return Cell(
-            text=text,
-            tone=tone,
-            mono=column in _MONO,
-            right=column in _RIGHT,
-            middle=column is Column.INSTANCE,
-            pill=column is Column.STATE,
-            meter=meter,
-            meter_tone=meter_tone,
-            opacity=row.opacity(now),
-        )
 
 
 def _only_served(old: InstanceSnapshot, new: InstanceSnapshot) -> bool:
@@ -367,8 +287,3 @@ def _only_served(old: InstanceSnapshot, new: InstanceSnapshot) -> bool:
         and old.current_deploy == new.current_deploy
         and old.details == new.details
     )
-
-
-def _alignment(column: Column) -> Qt.AlignmentFlag:
-    side = Qt.AlignmentFlag.AlignRight if column in _RIGHT else Qt.AlignmentFlag.AlignLeft
-    return side | Qt.AlignmentFlag.AlignVCenter

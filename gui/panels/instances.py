@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from PySide6.QtCore import QByteArray, QEvent, QObject, QPoint, Qt, QTimer, Signal
-from PySide6.QtGui import QFontMetrics, QGuiApplication, QHideEvent, QKeyEvent, QShowEvent
+from PySide6.QtGui import QGuiApplication, QHideEvent, QKeyEvent, QShowEvent
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QMenu, QStyle, QVBoxLayout, QWidget
 
 from core.errors import LambdaRuntimeError
@@ -15,14 +15,13 @@ from core.instances import InstanceState, MemoryUsage
 from gui.actions import Actions, tool_button
 from gui.context import Context
 from gui.formatting import format_count
-from gui.models.instance_row import TITLES, Column
+from gui.models.instance_row import Column
 from gui.models.instances import InstancesModel
-from gui.theme import mono_font
-from gui.widgets.cell_delegate import CELL_PADDING, CellDelegate
+from gui.panels.instances_columns import GIVE_WAY, NARROWEST, usual_widths
+from gui.widgets.cell_delegate import CellDelegate
 from gui.widgets.column_fit import fit
 from gui.widgets.eliding_label import ElidingLabel
 from gui.widgets.live_table import LiveTable, copy_text
-from gui.widgets.meter import METER_GAP, METER_WIDTH
 from gui.widgets.row_actions import RowActions
 
 __all__ = ["InstancesPanel"]
@@ -33,31 +32,6 @@ _FADE_STEP_MS = 16
 _MEMORY_EVERY = 1.0
 # Asking every instance of a crowded pool may take long; what is not reached is asked next time.
 _MEMORY_BUDGET = 0.008
-# the longest text that each column usually has to show
-_WIDEST = {
-    Column.INSTANCE: "i-00000000.",
-    Column.STATE: "● terminating.",
-    Column.FUNCTION: "nightly-report-12",
-    Column.BACKEND: "kubernetes",
-    Column.AGE: "59m 59s",
-    Column.REAPED_IN: "59:59",
-    Column.SERVED: "100,000",
-    Column.LAST: "start 10.2 s · init",
-    Column.MEMORY: "1023 MB",
-    Column.REMARK: "old deploy, pinned",
-}
-_NARROWEST = 44
-# which columns give way in a narrow window, and how far; a meter goes before its figure
-_GIVE_WAY = (
-    (Column.REMARK, 70),
-    (Column.FUNCTION, 90),
-    (Column.LAST, 118),
-    (Column.REAPED_IN, 82),
-    (Column.MEMORY, 74),
-    (Column.REMARK, _NARROWEST),
-    (Column.BACKEND, 74),
-)
-_PROPORTIONAL = frozenset({Column.STATE, Column.FUNCTION, Column.BACKEND, Column.REMARK})
 _COUNTED = (
     InstanceState.BUSY,
     InstanceState.IDLE,
@@ -175,28 +149,14 @@ class InstancesPanel(QWidget):
         whole.addLayout(head)
         whole.addWidget(self.table, 1)
         # it takes what is left, but never less than what it was given itself
-        self.table.setColumnWidth(Column.REMARK, _NARROWEST)
+        self.table.setColumnWidth(Column.REMARK, NARROWEST)
         self._fit_columns()
-
-    def _usual_widths(self) -> dict[int, int]:
-        widths: dict[int, int] = {}
-        metrics = QFontMetrics(mono_font())
-        face = QFontMetrics(self.font())
-        for column, widest in _WIDEST.items():
-            font = face if column in _PROPORTIONAL else metrics
-            width = font.horizontalAdvance(widest) + 2 * CELL_PADDING + 4
-            if column in {Column.REAPED_IN, Column.MEMORY}:
-                width += METER_WIDTH + METER_GAP
-            # the title must have room for the arrow of a sorted column too
-            width = max(width, face.horizontalAdvance(f"{TITLES[column]} ↓") + 2 * CELL_PADDING + 4)
-            widths[column] = width
-        return widths
 
     def _fit_columns(self) -> None:
         """Use the room there is, until the person has set a width."""
         if self._widths_chosen:
             return
-        for column, width in fit(self._usual_widths(), _GIVE_WAY, self.table.viewport().width()).items():
+        for column, width in fit(usual_widths(self.font()), GIVE_WAY, self.table.viewport().width()).items():
             if column != Column.REMARK:
                 self.table.setColumnWidth(column, width)
 
