@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,6 +94,9 @@ class ProcessBackend(LambdaBackend):
         await self._services.memory.aclose()
         await self._commands.aclose()
         self._guard.close()
+        with suppress(OSError):
+            # empty, unless an instance's directory could not be removed: then it tells whose it was
+            (self._home / "instances" / self._owner_id).rmdir()
         self._executor.shutdown(wait=False)
 
     def health(self) -> BackendHealth:
