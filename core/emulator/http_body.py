@@ -56,6 +56,7 @@ class Body:
         self._finished = finished
         self._queue: deque[bytes] = deque()
         self._queued = 0
+        self._gathered = bytearray()
         self._raw = b""  # received but not yet decoded, because the queue is full
         self._paused = False
         self._mode = _Mode.PULL
@@ -134,6 +135,10 @@ class Body:
     def taken(self) -> bytes:
         """What has been gathered; it is handed out once."""
         whole = self._queue[0] if len(self._queue) == 1 else b"".join(self._queue)
+        if self._gathered:
+            self._gathered += whole
+            whole = bytes(self._gathered)
+            self._gathered.clear()
         self._queue.clear()
         self._queued = 0
         return whole
@@ -200,25 +205,26 @@ class Body:
         if self.ended:
             return start
         queue = self._queue
-        before = len(queue)
         pulled = self._mode is _Mode.PULL and not self._drain
         room = HIGH_WATER - self._queued if pulled else _NO_LIMIT
+        most = _MOST - len(queue) if pulled else _NO_LIMIT
         at = start
+        out: list[bytes] = []
         error: BodyError | None = None
         try:
-            most = _MOST - before if pulled else _NO_LIMIT
-            at = self._decoder.decode(data, start, end, queue, room=room, most=most)
+            at = self._decoder.decode(data, start, end, out, room=room, most=most)
         except BodyError as broken:
             error = broken
             at = end
-        came = 0
-        for index in range(before, len(queue)):
-            came += len(queue[index])
-        self._queued += came
+        came = sum(map(len, out))
         self.received += came
-        if self._mode is _Mode.DISCARD:
+        if self._mode is not _Mode.DISCARD:
+            queue.extend(out)
+            self._queued += came
+        if self._mode is _Mode.COLLECT and len(queue) > _FEW:
+            # millions of tiny chunks would weigh many times their bytes
+            self._gathered += b"".join(queue)
             queue.clear()
-            self._queued = 0
         if not self._check_limit():
             if error is not None or self._decoder.done:
                 self._end(error)

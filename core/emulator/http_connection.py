@@ -17,28 +17,15 @@ import h11
 
 from .http_body import Body
 from .http_decoders import ChunkedDecoder, Decoder, LengthDecoder
-from .http_exchange import Exchange
+from .http_exchange import Exchange, Limits
 
-__all__ = ["HttpConnection", "Limits", "Owner"]
+__all__ = ["HttpConnection", "Owner"]
 
 _log = logging.getLogger(__name__)
 _LINGER = 1.0  # seconds in which a peer that still sends may read the answer that refused it
 _DISCARD_MOST = 64 * 1024 * 1024  # bytes of an unwanted body that are let go by to keep a connection
 _PIPELINED_MOST = 64 * 1024
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
-
-
-class Limits:
-    """What a connection allows: head size in bytes, and seconds (None: no limit)."""
-
-    __slots__ = ("head_size", "head_timeout", "idle_timeout")
-
-    def __init__(
-        self, head_size: int = 64 * 1024, head_timeout: float | None = 10.0, idle_timeout: float | None = None
-    ) -> None:
-        self.head_size = head_size
-        self.head_timeout = head_timeout
-        self.idle_timeout = idle_timeout
 
 
 class Owner(Protocol):

@@ -8,7 +8,6 @@ Source of the framing: RFC 9112, sections 6 and 7.1.
 from __future__ import annotations
 
 import re
-from collections import deque
 from typing import Protocol
 
 import h11
@@ -52,7 +51,7 @@ class Decoder(Protocol):
     done: bool
     trailers: list[tuple[str, str]]
 
-    def decode(self, data: bytes | bytearray, start: int, end: int, out: deque[bytes], *, room: int, most: int) -> int:
+    def decode(self, data: bytes | bytearray, start: int, end: int, out: list[bytes], *, room: int, most: int) -> int:
         """Put the chunks found in `data[start:end]` into `out`; return how far it came.
 
         It stops early at the end of the body, or once `room` bytes or `most` chunks were put out.
@@ -71,7 +70,7 @@ class LengthDecoder:
         self.trailers: list[tuple[str, str]] = []
         self._left = length
 
-    def decode(self, data: bytes | bytearray, start: int, end: int, out: deque[bytes], *, room: int, most: int) -> int:
+    def decode(self, data: bytes | bytearray, start: int, end: int, out: list[bytes], *, room: int, most: int) -> int:
         """See Decoder."""
         stop = min(end, start + self._left)
         if stop > start:
@@ -102,7 +101,7 @@ class ChunkedDecoder:
         self._closing = b""  # what must follow the chunk's data
         self._in_trailers = False
 
-    def decode(self, data: bytes | bytearray, start: int, end: int, out: deque[bytes], *, room: int, most: int) -> int:
+    def decode(self, data: bytes | bytearray, start: int, end: int, out: list[bytes], *, room: int, most: int) -> int:
         """See Decoder."""
         view = memoryview(data)
         at = start
@@ -151,7 +150,7 @@ class ChunkedDecoder:
             self._left = size
             self._whole = size <= PIECE
 
-    def _data(self, piece: bytes, out: deque[bytes]) -> int:
+    def _data(self, piece: bytes, out: list[bytes]) -> int:
         self._left -= len(piece)
         if self._left == 0:
             self._closing = b"\r\n"

@@ -1,4 +1,4 @@
-"""One request and its response, as a handler sees them."""
+"""One request and its response, as a handler sees them, and what a connection allows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,20 @@ from typing import Protocol
 
 from .http_body import Body
 
-__all__ = ["Channel", "Exchange"]
+__all__ = ["Channel", "Exchange", "Limits"]
+
+
+class Limits:
+    """What a connection allows: head size in bytes, and seconds (None: no limit)."""
+
+    __slots__ = ("head_size", "head_timeout", "idle_timeout")
+
+    def __init__(
+        self, head_size: int = 64 * 1024, head_timeout: float | None = 10.0, idle_timeout: float | None = None
+    ) -> None:
+        self.head_size = head_size
+        self.head_timeout = head_timeout
+        self.idle_timeout = idle_timeout
 
 
 class Channel(Protocol):

@@ -15,8 +15,8 @@ import struct
 import termios
 from collections.abc import Awaitable, Callable
 
-from .http_connection import HttpConnection, Limits
-from .http_exchange import Exchange
+from .http_connection import HttpConnection
+from .http_exchange import Exchange, Limits
 
 __all__ = ["Exchange", "HttpServer", "Limits", "in_tasks"]
 
@@ -52,6 +52,8 @@ class HttpServer:
         self._connections: set[HttpConnection] = set()
         self._server: asyncio.Server | None = None
         self._settling: set[asyncio.Handle] = set()
+        self._closed = False
+        self._empty: asyncio.Future[None] | None = None
 
     @property
     def connections(self) -> int:
@@ -81,9 +83,14 @@ class HttpServer:
         server, self._server = self._server, None
         if server is not None:
             await server.wait_closed()
+        while self._connections:
+            if self._empty is None:
+                self._empty = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._empty)
 
     def close(self) -> None:
         """The same without waiting for it."""
+        self._closed = True
         if self._server is not None:
             self._server.close()
         for handle in self._settling:
@@ -126,6 +133,8 @@ class HttpServer:
 
     def accept(self, connection: HttpConnection) -> bool:
         """Take a connection, or not."""
+        if self._closed:
+            return False
         if len(self._connections) >= self._max_connections:
             _log.warning("a connection from %s was refused: %d are open", connection.peer, len(self._connections))
             return False
@@ -142,6 +151,9 @@ class HttpServer:
     def forget(self, connection: HttpConnection) -> None:
         """A connection is gone."""
         self._connections.discard(connection)
+        if not self._connections and self._empty is not None:
+            self._empty.set_result(None)
+            self._empty = None
 
 
 def _unread(connection: HttpConnection) -> int:

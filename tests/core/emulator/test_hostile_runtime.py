@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 
+import psutil
 import pytest
 
 from core.emulator import running
@@ -443,6 +444,8 @@ async def test_slow_headers_do_not_hold_anybody_up() -> None:
         ("GET /2018-06-01/runtime/invocation/r1", 404, "NotFound"),
         ("POST /2018-06-01/runtime/invocation/r1/response/more", 404, "NotFound"),
         ("GET /2015-03-31/runtime/invocation/next", 404, "NotFound"),
+        ("CONNECT example.org:443", 404, "NotFound"),
+        ("OPTIONS *", 404, "NotFound"),
     ],
 )
 async def test_a_wrong_method_or_path_is_named(line: str, status: int, kind: str) -> None:
@@ -453,6 +456,49 @@ async def test_a_wrong_method_or_path_is_named(line: str, status: int, kind: str
         assert answer.status == status
         assert json.loads(answer.body)["errorType"] == kind
         await _still_works(it, client)
+
+
+async def test_an_upgrade_is_not_taken() -> None:
+    async with bench() as it:
+        client = await it.client()
+        await client.send(b"GET /chat HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        assert (await client.answer()).status == 404
+        await _still_works(it, client)
+
+
+async def test_a_buffered_response_in_a_million_tiny_chunks_weighs_its_bytes() -> None:
+    async with bench(timeout=60) as it:
+        client = await it.client()
+        invoking = await it.invoke()
+        await client.next()
+        path = f"{PREFIX}/invocation/r1/response"
+        await client.send(f"POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        before = psutil.Process().memory_info().rss
+        for _ in range(100):
+            await client.send(b"2\r\nxy\r\n" * 10_000)
+        assert psutil.Process().memory_info().rss - before < 16 * 1024 * 1024
+        await client.end_stream()
+        assert await read_all(await invoking) == b"xy" * 1_000_000
+
+
+async def test_nothing_is_left_of_many_lives() -> None:
+    process = psutil.Process()
+    descriptors = threads = tasks = 0
+    for number in range(30):
+        async with bench() as it:
+            client, idle = await it.client(), await it.client()
+            await idle.send(b"GET /half")
+            invoking = await it.invoke()
+            await client.next()
+            await client.begin_stream("r1")
+            await client.chunk(b"one")
+            reply = await invoking
+            assert await reply.next_chunk() == b"one"
+            if number % 2:
+                await reply.aclose()
+        if number == 4:
+            descriptors, threads, tasks = process.num_fds(), process.num_threads(), len(asyncio.all_tasks())
+    assert (process.num_fds(), process.num_threads(), len(asyncio.all_tasks())) == (descriptors, threads, tasks)
 
 
 async def test_an_unknown_response_mode_is_refused_and_the_answer_may_still_come() -> None:

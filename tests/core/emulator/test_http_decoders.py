@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,14 +16,14 @@ def _encode(chunks: list[bytes], trailers: bytes = b"") -> bytes:
 
 
 def _decode(decoder: ChunkedDecoder, pieces: list[bytes]) -> tuple[list[bytes], bytes]:
-    out: deque[bytes] = deque()
+    out: list[bytes] = []
     rest = b""
     for piece in pieces:
         data = bytearray(piece)
         at = decoder.decode(data, 0, len(data), out, room=_ALL, most=_ALL)
         if at < len(data):
             rest += data[at:]
-    return list(out), rest
+    return out, rest
 
 
 @given(
@@ -57,10 +55,10 @@ def test_it_stops_where_there_is_no_room_and_goes_on_from_there(chunks: list[byt
     found: list[bytes] = []
     at = 0
     while not decoder.done:
-        out: deque[bytes] = deque()
+        out: list[bytes] = []
         at = decoder.decode(data, at, len(data), out, room=room, most=most)
         assert len(out) <= most
-        assert sum(map(len, list(out)[:-1])) < room
+        assert sum(map(len, out[:-1])) < room
         found.extend(out)
     assert found == chunks
     assert at == len(data)
@@ -122,9 +120,9 @@ def test_trailers_are_bounded() -> None:
 
 def test_a_body_of_known_length_ends_there() -> None:
     decoder = LengthDecoder(5)
-    out: deque[bytes] = deque()
+    out: list[bytes] = []
     assert decoder.decode(b"abc", 0, 3, out, room=_ALL, most=_ALL) == 3
     assert not decoder.done
     assert decoder.decode(b"xdefg", 1, 5, out, room=_ALL, most=_ALL) == 3
     assert decoder.done
-    assert list(out) == [b"abc", b"de"]
+    assert out == [b"abc", b"de"]

@@ -8,6 +8,8 @@ import json
 import signal
 from pathlib import Path
 
+import psutil
+
 from core.emulator.http_body import HIGH_WATER
 from core.emulator.reply import InvokeReply
 from tests.core.emulator.support import Process, bench, custom_runtime, read_all, request
@@ -129,6 +131,7 @@ async def test_a_reader_that_stops_stops_the_function_and_the_rest_arrives_whole
         assert first is not None
         digest.update(first)
 
+        weight = psutil.Process().memory_info().rss
         stuck = await _until_quiet(it.lines)
         assert stuck < blocks // 4, "the function wrote on although nobody reads"
         assert reply.buffered <= _MIB
@@ -143,6 +146,7 @@ async def test_a_reader_that_stops_stops_the_function_and_the_rest_arrives_whole
             digest.update(chunk)
             largest = max(largest, reply.buffered)
         assert largest <= _MIB
+        assert psutil.Process().memory_info().rss - weight < 16 * _MIB
         assert received == blocks * 65536
         await _line(it.lines, "digest", process)
         assert f"digest {digest.hexdigest()}" in it.lines
