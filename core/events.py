@@ -34,6 +34,7 @@ __all__ = [
     "InvocationEnded",
     "InvocationQueued",
     "InvocationStarted",
+    "InvocationStreaming",
     "QueueChanged",
     "Trouble",
 ]
@@ -134,6 +135,15 @@ class InvocationStarted(Event):
     cold_start: bool
     waited: float
     source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvocationStreaming(Event):
+    """The head of a streamed response is there; chunks follow as the function writes them."""
+
+    request_id: str
+    function_name: str
+    instance_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from core.emulator.runtime_api import InvokeOutcome
 from core.errors import InitFailedError, RequestTooLargeError, RuntimeClosedError, TooManyRequestsError
-from core.events import EventBus, InvocationEnded, InvocationStarted
+from core.events import EventBus, InvocationEnded, InvocationStarted, InvocationStreaming
 from core.flight import Canned, Ending, Flight
 from core.http_client import EndpointError
 from core.invocation import StreamingInvocation
@@ -159,8 +159,14 @@ class Invoker:
             raise flight.fail(error.reason) from error
         if flight.over:
             await reply.aclose()
-        else:
-            flight.answered(reply)
+            return
+        flight.answered(reply)
+        if reply.streaming:
+            self._events.publish(
+                InvocationStreaming(
+                    request_id=flight.request_id, function_name=flight.function_name, instance_id=instance.id
+                )
+            )
 
     def _ended(self, flight: Flight, ending: Ending) -> None:
         self._flights.pop(flight.request_id, None)

@@ -11,6 +11,7 @@ from typing import Any
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QApplication
 from qasync import QEventLoop  # type: ignore[import-untyped]
+from shiboken6 import isValid
 
 __all__ = ["QtLoop", "make_loop"]
 
@@ -58,7 +59,9 @@ class QtLoop(QEventLoop):  # type: ignore[misc]
 
     def close(self) -> None:
         """Let the timers go with the loop."""
-        self._clock.stop()
+        # an application that has ended took its timers along
+        if isValid(self._clock):
+            self._clock.stop()
         self._due.clear()
         super().close()
 

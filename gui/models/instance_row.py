@@ -62,6 +62,7 @@ class InstanceRow:
     memory: MemoryUsage | None = None
     exit: InstanceExit | None = None
     gone: float | None = None
+    streaming: str | None = None
 
     # --- what comes in
 
@@ -148,7 +149,8 @@ class InstanceRow:
                 start = f"start {format_seconds(now - snapshot.created)}"
                 return f"{start} · {one_line(running.name, 16)}" if running else start
             case InstanceState.BUSY:
-                return f"running {format_seconds(now - snapshot.changed)}"
+                streams = self.streaming is not None and self.streaming == snapshot.request_id
+                return f"{'streaming' if streams else 'running'} {format_seconds(now - snapshot.changed)}"
             case InstanceState.DRAINING:
                 return "finishing"
             case InstanceState.TERMINATING:

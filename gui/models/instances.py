@@ -15,6 +15,7 @@ from core.events import (
     InstanceExited,
     InstancePhaseChanged,
     InstanceUpdated,
+    InvocationStreaming,
 )
 from core.instances import InstanceSnapshot, InstanceState, MemoryUsage
 from gui.models.cells import Cell
@@ -87,6 +88,11 @@ class InstancesModel(KeyedRows[InstanceRow]):
                     row = self._all.get(instance_id)
                     if row is not None:
                         row.take_phase(phase)
+                        changed.add(instance_id)
+                case InvocationStreaming(instance_id=instance_id, request_id=request_id):
+                    row = self._all.get(instance_id)
+                    if row is not None:
+                        row.streaming = request_id
                         changed.add(instance_id)
                 case InstanceExited(instance_id=instance_id, exit=exit_):
                     row = self._all.get(instance_id)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from core.errors import FunctionNotFoundError, RequestTooLargeError, TooManyRequestsError
-from core.events import InstanceChanged, InvocationEnded
+from core.events import InstanceChanged, InvocationEnded, InvocationStreaming
 from core.instances import InstanceState
 from core.runtime import LambdaRuntime
 from tests.core.sources import Gate, python_function, scripted_function
@@ -265,3 +265,15 @@ async def test_archives_that_no_function_uses_any_more_are_collected(home: Path,
     async with LambdaRuntime.open(home=home):
         pass
     assert stored() == 0
+
+
+async def test_the_head_of_a_stream_is_an_event_and_a_buffered_reply_has_none(
+    runtime: LambdaRuntime, tmp_path: Path
+) -> None:
+    streaming: list[InvocationStreaming] = []
+    runtime.events.subscribe(lambda e: streaming.append(e) if isinstance(e, InvocationStreaming) else None)
+    await runtime.add_function(scripted_function(tmp_path))
+    await runtime.add_function(python_function(tmp_path, "def handler(event, context):\n    return 1\n"))
+    await runtime.invoke("python")
+    result = await runtime.invoke("scripted")
+    assert [(e.request_id, e.instance_id) for e in streaming] == [(result.request_id, result.instance_id)]
