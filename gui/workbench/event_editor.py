@@ -64,6 +64,7 @@ class EventEditor(QWidget):
         self._saved: list[SavedEvent] = []
         self._title: str | None = None
         self._untouched = draft is None
+        self._gone = False
         self.problem: JsonProblem | None = None
         self._build()
         self.editor.setPlainText(_FRESH if draft is None else draft)
@@ -189,8 +190,14 @@ class EventEditor(QWidget):
         """Read the saved events; the first of them stands in an editor that nobody has touched."""
         self.set_saved(await self._context.runtime.saved_events(self._function))
 
+    def leave(self) -> None:
+        """The tab goes; what is still being read or saved must not touch it."""
+        self._gone = True
+
     def set_saved(self, saved: Sequence[SavedEvent]) -> None:
         """The saved events of the function are these."""
+        if self._gone:
+            return
         self._saved = list(saved)
         if self._untouched and self._saved:
             first = self._saved[0]
@@ -243,13 +250,16 @@ class EventEditor(QWidget):
     async def _save(self, title: str, text: str) -> None:
         await self._context.runtime.save_event(self._function, title, text)
         self._title = title
-        await self.load()
-        self.stored.emit()
+        await self._reload()
 
     async def _delete(self, title: str) -> None:
         await self._context.runtime.delete_event(self._function, title)
+        await self._reload()
+
+    async def _reload(self) -> None:
         await self.load()
-        self.stored.emit()
+        if not self._gone:
+            self.stored.emit()
 
     def _name_picker(self) -> None:
         mark = " •" if self.modified else ""

@@ -136,6 +136,8 @@ class InvocationTab(QWidget):
         """The tab goes: end its invocation and free what it kept."""
         self.cancel()
         self._forget()
+        self.event_editor.leave()
+        self.response.leave()
 
     def _forget(self) -> None:
         if self.run is not None:

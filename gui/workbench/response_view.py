@@ -6,7 +6,7 @@ import logging
 import time
 from pathlib import Path
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QTimer, Signal
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QTimer
 from PySide6.QtGui import QFontMetrics, QGuiApplication, QPainter
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -46,7 +46,7 @@ ERROR, TEXT, JSON, CHUNKS, HEX, LOGS = "Error", "Text", "JSON", "Chunks", "Hex",
 _VIEWS = (ERROR, TEXT, JSON, CHUNKS, HEX, LOGS)
 # what one frame may spend on putting text into a view
 _BUDGET = 0.008
-_COPIED_MS = 1_200
+_ANSWER_MS = 1_200
 
 
 class _Inset(QStyledItemDelegate):
@@ -63,13 +63,12 @@ class _Inset(QStyledItemDelegate):
 class ResponseView(QWidget):
     """Shows one `Run` at a time; `refresh` takes in what is new and says whether it needs another frame."""
 
-    saved = Signal(str)
-
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._context = context
         self._run: Run | None = None
         self._picked = False
+        self._gone = False
         self._feeds: dict[str, Feed] = {}
         self._logged: list[str] = []
         self._build()
@@ -85,19 +84,21 @@ class ResponseView(QWidget):
         title.show_text("Response")
         self.segments = Segments(_VIEWS, self)
         self.segments.offer(ERROR, False)
-        self.segments.chosen.connect(self._person_chose)
+        self.segments.chosen.connect(self.choose_view)
         self.copy_button = QPushButton("Copy", self)
         self.copy_button.setObjectName("copy_response")
         self.copy_button.setToolTip("Copy the response as text")
         self.copy_button.setFixedWidth(self.copy_button.fontMetrics().horizontalAdvance("Copied") + 26)
         self.copy_button.clicked.connect(self.copy)
-        self._copied = QTimer(self)
-        self._copied.setSingleShot(True)
-        self._copied.setInterval(_COPIED_MS)
-        self._copied.timeout.connect(lambda: self.copy_button.setText("Copy"))
+        # a button answers in its own place for a moment
+        self._answered = QTimer(self)
+        self._answered.setSingleShot(True)
+        self._answered.setInterval(_ANSWER_MS)
+        self._answered.timeout.connect(self._name_buttons)
         self.save_button = QPushButton("Save as…", self)
         self.save_button.setObjectName("save_response")
         self.save_button.setToolTip("Save all bytes of the response to a file")
+        self.save_button.setFixedWidth(self.save_button.fontMetrics().horizontalAdvance("Save as…") + 26)
         self.save_button.clicked.connect(self.ask_save)
         head = QHBoxLayout()
         head.setSpacing(8)
@@ -319,7 +320,8 @@ class ResponseView(QWidget):
             self.notice.setText(words)
         self.notice.setVisible(bool(words))
 
-    def _person_chose(self, name: str) -> None:
+    def choose_view(self, name: str) -> None:
+        """Show the response as `name`, and stay with it."""
         self._picked = True
         self._choose(name)
         run = self._run
@@ -338,7 +340,15 @@ class ResponseView(QWidget):
             return
         QGuiApplication.clipboard().setText(bytes(self._run.response.head).decode(errors="replace"))
         self.copy_button.setText("Copied")
-        self._copied.start()
+        self._answered.start()
+
+    def _name_buttons(self) -> None:
+        self.copy_button.setText("Copy")
+        self.save_button.setText("Save as…")
+
+    def leave(self) -> None:
+        """The tab goes; what is still being saved must not touch it."""
+        self._gone = True
 
     def ask_save(self) -> None:
         """Ask for a file, then save to it."""
@@ -358,7 +368,10 @@ class ResponseView(QWidget):
     async def save(self, run: Run, path: Path) -> None:
         """Write all bytes of the response to `path`. Raises OSError."""
         size = await run.response.spool.save(path)
-        self.saved.emit(f"Saved {format_bytes(size)} to {path.name}")
+        if not self._gone:
+            self.save_button.setText("Saved")
+            self.save_button.setToolTip(f"Saved {format_bytes(size)} to {path}")
+            self._answered.start()
 
     def row(self, index: int) -> list[str]:
         """The cells of one chunk, as they are shown."""

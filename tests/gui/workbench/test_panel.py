@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QCoreApplication, QEvent, Qt
 from PySide6.QtGui import QGuiApplication, QTextCursor
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QInputDialog, QPushButton
@@ -520,3 +520,21 @@ async def test_log_lines_of_the_invocation_are_listed(panel: WorkbenchPanel, run
     show(panel, "logs")
     assert tab.response.logs.toPlainText() == "START\nhello\nREPORT Billed Duration: 12 ms"
     assert tab.facts.value("duration") == "11 ms"
+
+
+async def test_a_closed_tab_leaves_nothing_that_the_theme_or_a_late_answer_could_stumble_over(
+    panel: WorkbenchPanel, runtime: ScriptedRuntime, theme: Theme, tmp_path: Path
+) -> None:
+    runtime.chunks = written(b"x")
+    panel.invoke()
+    tab = await over(panel)
+    editor, response, run = tab.event_editor, tab.response, run_of(tab)
+    saving = asyncio.ensure_future(response.save(run, tmp_path / "out"))
+    await asyncio.sleep(0)
+    panel.close_tab(0)
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    theme.force(DARK)
+    await editor.load()
+    await saving
+    assert (tmp_path / "out").read_bytes() == b"x"
+    assert panel.current is None
