@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks [warm|cold|stream|pool|window|all] ...`: measures, and compares with the budgets.
+"""`python -m tests.benchmarks [warm|cold|stream|pool|window|workbench|all] ...`: measures, and compares with the budgets.
 
 On an otherwise idle machine; the budgets are for two cores. Exits 1 where a budget is missed.
 """
@@ -13,7 +13,7 @@ import sys
 
 from tests.benchmarks.report import Figure, print_table
 
-_ALL = ("warm", "cold", "stream", "pool", "window")
+_ALL = ("warm", "cold", "stream", "pool", "window", "workbench")
 
 
 def main() -> int:

@@ -76,4 +76,4 @@ def _watch(pid: int, seconds: float) -> tuple[float, float]:
     time.sleep(seconds)
     after = process.cpu_times()
     used = after.user + after.system - before.user - before.system
-    return process.memory_info().rss / 1e6, used / seconds * 100
+    return process.memory_info().rss / 1e6, max(0.0, used) / seconds * 100
