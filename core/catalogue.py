@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.deploys import check_unzipped_size, deploy_id
+from core.archives import check_unzipped_size, deploy_id
 from core.errors import FunctionNotFoundError, LambdaRuntimeError, NoCodeZipError
 from core.functions import LambdaFunction
 

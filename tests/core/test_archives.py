@@ -20,12 +20,12 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from core import archives as archives_module
 from core.archives import Archive, ArchiveStore, check_unzipped_size, deploy_id
+from core.archives import store as archives_module
+from core.archives.unpacking import remove_tree, unpack
+from core.archives.zip_entries import Bounds
 from core.errors import InvalidFunctionError, ZipExtractionFailedError
 from core.functions import ImageConfig, LambdaFunction
-from core.unpacking import remove_tree, unpack
-from core.zip_entries import Bounds
 from tests.core.zips import Record, a_zip, link, raw_zip
 
 ROOT = Path(__file__).parents[2]
@@ -379,7 +379,7 @@ PREAMBLE = """
 import asyncio, os, sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from core import archives
+from core.archives import store as archives
 from core.archives import ArchiveStore
 from core.errors import ZipExtractionFailedError
 def make_store(root):

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.archives.extraction import contents_of
+from core.archives.unpacking import matches, remove_tree, unpack
+from core.archives.zip_entries import Bounds, Contents, Kind
 from core.errors import ZipExtractionFailedError
-from core.extraction import contents_of
-from core.unpacking import matches, remove_tree, unpack
-from core.zip_entries import Bounds, Contents, Kind
 from tests.core.zips import DEFLATED, Record, a_zip, device, link, raw_zip
 
 SMALL = Bounds(unpacked=100_000, packed=200_000, entries=50)

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-import core.journal_schema
+import core.journal.schema
 from core.errors import FunctionNotFoundError, HomeUnusableError, JournalTooNewError, RuntimeClosedError
 from core.journal import InvocationRecord, Journal
-from core.journal_queue import PendingRows
+from core.journal.queue import PendingRows
 
 ROOT = Path(__file__).parents[2]
 
@@ -525,7 +525,7 @@ async def test_a_broken_journal_is_set_aside_whole_and_a_new_one_begun(
 async def test_a_journal_too_large_to_check_whole_is_opened_all_the_same(
     path: Path, told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(core.journal_schema, "_CHECKED_SIZE", 0)
+    monkeypatch.setattr(core.journal.schema, "_CHECKED_SIZE", 0)
     for _ in range(2):
         journal = await Journal.open(path, on_trouble=told.append)
         await journal.put_function("echo", "{}", None, [])

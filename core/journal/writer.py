@@ -11,9 +11,9 @@ from contextlib import suppress
 from typing import TypeVar
 
 from core.errors import HomeUnusableError
-from core.journal_queue import PendingRows
-from core.journal_rows import Batch
-from core.journal_store import Store
+from core.journal.queue import PendingRows
+from core.journal.rows import Batch
+from core.journal.store import Store
 
 __all__ = ["Writer"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from core.journal_records import InvocationRecord
-from core.journal_rows import Batch, EndingRow, EventRow, InstanceRow
+from core.journal.records import InvocationRecord
+from core.journal.rows import Batch, EndingRow, EventRow, InstanceRow
 
 __all__ = ["PendingRows"]
 

@@ -12,7 +12,7 @@ from core.functions import LambdaFunction
 from core.limits import MOST_UNZIPPED_BYTES
 
 if TYPE_CHECKING:
-    from core.archives import Archive
+    from core.archives.store import Archive
 
 __all__ = ["check_unzipped_size", "deploy_id"]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.journal_records import InvocationRecord
+from core.journal.records import InvocationRecord
 
 __all__ = [
     "END_INSTANCE",

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from core.errors import HomeUnusableError, RuntimeClosedError
-from core.journal_records import (
+from core.journal.records import (
     InvocationRecord,
     SavedEvent,
     StoredEvent,
@@ -25,19 +25,11 @@ from core.journal_records import (
     StoredInstance,
     StoredOwner,
 )
-from core.journal_retention import Limits
-from core.journal_store import Store
-from core.journal_writer import Writer
+from core.journal.retention import Limits
+from core.journal.store import Store
+from core.journal.writer import Writer
 
-__all__ = [
-    "InvocationRecord",
-    "Journal",
-    "SavedEvent",
-    "StoredEvent",
-    "StoredFunction",
-    "StoredInstance",
-    "StoredOwner",
-]
+__all__ = ["Journal"]
 
 _log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from core.archives.zip_entries import BOUNDS, Bounds, Checkpoint
 from core.errors import ZipExtractionFailedError
-from core.zip_entries import BOUNDS, Bounds, Checkpoint
 
 __all__ = ["LEFT_OUT", "pack"]
 

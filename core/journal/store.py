@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import FunctionNotFoundError, HomeUnusableError
-from core.journal_records import (
+from core.journal.records import (
     InvocationRecord,
     SavedEvent,
     StoredEvent,
@@ -20,8 +20,8 @@ from core.journal_records import (
     StoredInstance,
     StoredOwner,
 )
-from core.journal_retention import Limits, prune
-from core.journal_rows import (
+from core.journal.retention import Limits, prune
+from core.journal.rows import (
     END_INSTANCE,
     FACTS,
     INSERT_EVENT,
@@ -34,7 +34,7 @@ from core.journal_rows import (
     from_row,
     to_row,
 )
-from core.journal_schema import open_database, why
+from core.journal.schema import open_database, why
 
 __all__ = ["Store"]
 

@@ -1,4 +1,4 @@
-"""What a checked zip consists of, and the bytes of its files; the checks are `core.extraction`'s."""
+"""What a checked zip consists of, and the bytes of its files; the checks are `core.archives.extraction`'s."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Zips, folders and layers: a content-addressed store that unpacks each archive once; `deploy_id`.
+"""Zips, folders and layers: a content-addressed store that unpacks each archive once.
 
 What lies under the store's root:
 
@@ -33,14 +33,13 @@ from typing import BinaryIO, TypeVar
 
 from filelock import FileLock, Timeout
 
-from core.deploys import check_unzipped_size, deploy_id
+from core.archives.extraction import contents_of
+from core.archives.packing import pack
+from core.archives.unpacking import digest_of, matches, remove_tree, sync_folder, tree_size, unpack
+from core.archives.zip_entries import BOUNDS, Bounds, Checkpoint, Contents
 from core.errors import ZipExtractionFailedError
-from core.extraction import contents_of
-from core.packing import pack
-from core.unpacking import digest_of, matches, remove_tree, sync_folder, tree_size, unpack
-from core.zip_entries import BOUNDS, Bounds, Checkpoint, Contents
 
-__all__ = ["Archive", "ArchiveStore", "check_unzipped_size", "deploy_id"]
+__all__ = ["Archive", "ArchiveStore"]
 
 _T = TypeVar("_T")
 
@@ -89,7 +88,7 @@ class ArchiveStore:
     async def add(self, source: Path | str | bytes) -> Archive:
         """Take a zip file, a zip's bytes or a folder; check and unpack it once.
 
-        Of a folder, everything is taken but byte code and version control (`core.packing.LEFT_OUT`).
+        Of a folder, everything is taken but byte code and version control (`core.archives.packing.LEFT_OUT`).
         Raises ZipExtractionFailedError with the entry and the reason; nothing is kept then.
         """
         if not isinstance(source, bytes):

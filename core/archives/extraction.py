@@ -16,8 +16,8 @@ import zipfile
 from collections.abc import Callable, Mapping
 from typing import BinaryIO, NoReturn
 
+from core.archives.zip_entries import BOUNDS, Bounds, Checkpoint, Contents, Entry, Kind, content
 from core.errors import ZipExtractionFailedError
-from core.zip_entries import BOUNDS, Bounds, Checkpoint, Contents, Entry, Kind, content
 
 __all__ = ["contents_of"]
 

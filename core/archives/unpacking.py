@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-from core.zip_entries import Checkpoint, Contents, Entry, Kind, content
+from core.archives.zip_entries import Checkpoint, Contents, Entry, Kind, content
 
 __all__ = ["digest_of", "matches", "remove_tree", "sync_folder", "tree_size", "unpack"]
 
