@@ -80,6 +80,7 @@ def _raised(home: Path) -> bool:
 def _run(home: Path, options: argparse.Namespace) -> int:
     from PySide6.QtWidgets import QApplication
 
+    from gui.garbage import Garbage
     from gui.loop import make_loop
 
     app = QApplication(["stoker"])
@@ -88,8 +89,14 @@ def _run(home: Path, options: argparse.Namespace) -> int:
     app.setDesktopFileName("stoker")
     # the session ends when the closing is done, not when Qt sees no window
     app.setQuitOnLastWindowClosed(False)
+    garbage = Garbage()
     with asyncio.Runner(loop_factory=lambda: make_loop(app)) as runner:
-        return runner.run(_session(app, home, options))
+        # before the runtime's threads exist
+        garbage.start()
+        try:
+            return runner.run(_session(app, home, options))
+        finally:
+            garbage.stop()
 
 
 async def _session(app: QApplication, home: Path, options: argparse.Namespace) -> int:

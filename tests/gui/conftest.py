@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,8 @@ import pytest
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QApplication
 
+    from core.runtime import LambdaRuntime
+    from gui.main_window import MainWindow
     from gui.tasks import Tasks
     from gui.theme import Theme
 
@@ -73,6 +76,36 @@ def theme() -> Iterator[Theme]:
     made.force(LIGHT)
     yield made
     made.deleteLater()
+
+
+@pytest.fixture
+async def live_runtime(tmp_path: Path) -> AsyncIterator[LambdaRuntime]:
+    """A real runtime in a home of its own, with the process backend and no functions."""
+    from core.runtime import LambdaRuntime
+
+    async with LambdaRuntime.open(tmp_path / "home") as runtime:
+        yield runtime
+
+
+@pytest.fixture
+async def window(live_runtime: LambdaRuntime) -> AsyncIterator[MainWindow]:
+    """The real window of `live_runtime`, shown; closed in stages, without a question, at the end."""
+    from gui.garbage import Garbage
+    from gui.main_window import open_window
+    from gui.shutdown import Answer
+
+    garbage = Garbage()
+    garbage.start()
+    made = await open_window(live_runtime)
+    try:
+        yield made
+        made.shutdown.request(Answer.CANCEL)
+        async with asyncio.timeout(30):
+            await made.shutdown.closed.wait()
+    finally:
+        await made.dispose()
+        made.theme.uninstall()
+        garbage.stop()
 
 
 @pytest.fixture(autouse=True)
