@@ -89,18 +89,19 @@ class Child:
             Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
     def signal(self, number: int) -> None:
-        """Send a signal to the whole group."""
+        """Send a signal to the whole group; once it has ended, to nobody."""
+        if self._over.is_set():
+            return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
     async def stop(self) -> None:
         """End the process, politely at first, and all that is left of its group. Idempotent."""
+        self.signal(signal.SIGTERM)
         try:
-            if not self._over.is_set():
-                self.signal(signal.SIGTERM)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_POLITE):
-                        await self._over.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_POLITE):
+                    await self._over.wait()
         finally:
             self.signal(signal.SIGKILL)
         await self._over.wait()
@@ -136,6 +137,8 @@ class Child:
             self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
             self._pidfd = -1
+        # while the leader is not reaped its number, which is the group's, belongs to nobody else
+        self.signal(signal.SIGKILL)
         code = self._popen.wait()
         self.drain()
         self._over.set()

@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 _LINGER = 1.0  # seconds in which a peer that still sends may read the answer that refused it
 _DISCARD_MOST = 64 * 1024 * 1024  # bytes of an unwanted body that are let go by to keep a connection
 _PIPELINED_MOST = 64 * 1024
+_AHEAD = 32  # requests sent ahead that are served in one turn of the loop
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
@@ -62,6 +63,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._closing = False
         self._eof = False
         self._in_head = False
+        self._parsing = False
         self._read_paused = False
         self._timer: asyncio.TimerHandle | None = None
         self._write_paused = False
@@ -154,7 +156,8 @@ class HttpConnection(asyncio.BufferedProtocol):
             return
         exchange = self._exchange
         if exchange is None:
-            self._parse(bytes(memoryview(data)[:end]))
+            pending, self._pending = self._pending, b""
+            self._parse(pending + bytes(memoryview(data)[:end]))
         elif self._body_over:
             self._pending += bytes(memoryview(data)[:end])
             if len(self._pending) > _PIPELINED_MOST:
@@ -187,6 +190,30 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._next_cycle()
 
     def _parse(self, data: bytes) -> None:
+        """Serve the requests in `data`: several, where they were sent ahead and are answered at once."""
+        self._parsing = True
+        served = 0
+        while data:
+            self._parse_one(data)
+            data = b""
+            if self._exchange is None and not self._closing and not self.lost:
+                data, self._pending = self._pending, b""
+            served += 1
+            if data and served >= _AHEAD:
+                # a flood of them must not hold the loop up
+                self._pending = data
+                self._pause()
+                asyncio.get_running_loop().call_soon(self._go_on)
+                break
+        self._parsing = False
+
+    def _go_on(self) -> None:
+        self._resume()
+        if self._exchange is None and self._pending and not self._closing and not self.lost:
+            pending, self._pending = self._pending, b""
+            self._parse(pending)
+
+    def _parse_one(self, data: bytes) -> None:
         try:
             self._parser.receive_data(data)
             event = self._parser.next_event()
@@ -263,11 +290,10 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._exchange = None
         self._parser = self._new_parser()
         self._resume()
-        pending, self._pending = self._pending, b""
-        if pending:
-            self._parse(pending)
-        else:
+        if not self._pending:
             self._watch(self._owner.limits.idle_timeout)
+        elif not self._parsing:
+            self._go_on()
 
     def _peer_gone(self) -> None:
         exchange = self._exchange
