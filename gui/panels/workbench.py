@@ -29,7 +29,7 @@ class WorkbenchPanel(QWidget):
         self._function: str | None = None
         self._drafts: dict[str, str] = {}
         self._tabs: list[InvocationTab] = []
-        self._running = 0
+        self._running: frozenset[int] = frozenset()
         self._widths: QByteArray | None = None
         self.setObjectName("workbench")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
@@ -237,7 +237,8 @@ class WorkbenchPanel(QWidget):
             self._count()
 
     def _count(self) -> None:
-        running = self.running()
+        # which ones, not how many: one may end in the moment in which another begins
+        running = frozenset(id(tab.run) for tab in self._tabs if tab.running)
         if running != self._running:
             self._running = running
             self.running_changed.emit()

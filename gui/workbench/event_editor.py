@@ -39,7 +39,7 @@ class _Picker(QPushButton):
         self._fit()
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(70, super().minimumSizeHint().height())
+        return QSize(84, super().minimumSizeHint().height())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

@@ -28,6 +28,7 @@ class FailureView(QWidget):
         self.trace.setFrameShape(QPlainTextEdit.Shape.NoFrame)
         self.trace.setFont(mono_font())
         self.trace.document().setDocumentMargin(0)
+        self.trace.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._details = QPushButton("Details…", self)
         self._details.setObjectName("error_details")
         self._details.setCheckable(True)

@@ -74,7 +74,6 @@ class InvocationTab(QWidget):
         column.addWidget(self.event_editor, 1)
         column.addLayout(buttons)
         self.response = ResponseView(self._context, self)
-        self.response.setMinimumWidth(300)
         self.facts = FactsView(self._context.theme, self)
         self.facts.setMinimumWidth(200)
         self.splitter = QSplitter(Qt.Orientation.Horizontal, self)

@@ -47,6 +47,8 @@ class CalmLabel(QLabel):
 
     def _fit(self) -> None:
         shown = self.fontMetrics().elidedText(self._whole, self._elide, max(0, self.width()))
+        if shown == "…":
+            shown = ""
         if shown != self.text():
             self.setText(shown)
         self.setToolTip(self._tip or (self._whole if shown != self._whole else ""))

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from pathlib import Path
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QTimer
-from PySide6.QtGui import QFontMetrics, QGuiApplication, QPainter
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QSize
+from PySide6.QtGui import QFontMetrics, QPainter, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QFileDialog,
     QHBoxLayout,
     QHeaderView,
     QLabel,
-    QPushButton,
     QStackedWidget,
     QStyledItemDelegate,
     QStyleOptionViewItem,
@@ -35,6 +32,7 @@ from gui.workbench.hex_view import HexView
 from gui.workbench.labels import CalmLabel
 from gui.workbench.live_text import LiveText
 from gui.workbench.response import LISTED
+from gui.workbench.response_actions import NARROW, ResponseActions
 from gui.workbench.run import Run, RunState
 from gui.workbench.segments import Segments
 
@@ -46,7 +44,6 @@ ERROR, TEXT, JSON, CHUNKS, HEX, LOGS = "Error", "Text", "JSON", "Chunks", "Hex",
 _VIEWS = (ERROR, TEXT, JSON, CHUNKS, HEX, LOGS)
 # what one frame may spend on putting text into a view
 _BUDGET = 0.008
-_ANSWER_MS = 1_200
 
 
 class _Inset(QStyledItemDelegate):
@@ -68,7 +65,6 @@ class ResponseView(QWidget):
         self._context = context
         self._run: Run | None = None
         self._picked = False
-        self._gone = False
         self._feeds: dict[str, Feed] = {}
         self._logged: list[str] = []
         self._build()
@@ -85,25 +81,11 @@ class ResponseView(QWidget):
         self.segments = Segments(_VIEWS, self)
         self.segments.offer(ERROR, False)
         self.segments.chosen.connect(self.choose_view)
-        self.copy_button = QPushButton("Copy", self)
-        self.copy_button.setObjectName("copy_response")
-        self.copy_button.setToolTip("Copy the response as text")
-        self.copy_button.setFixedWidth(self.copy_button.fontMetrics().horizontalAdvance("Copied") + 26)
-        self.copy_button.clicked.connect(self.copy)
-        # a button answers in its own place for a moment
-        self._answered = QTimer(self)
-        self._answered.setSingleShot(True)
-        self._answered.setInterval(_ANSWER_MS)
-        self._answered.timeout.connect(self._name_buttons)
-        self.save_button = QPushButton("Save as…", self)
-        self.save_button.setObjectName("save_response")
-        self.save_button.setToolTip("Save all bytes of the response to a file")
-        self.save_button.setFixedWidth(self.save_button.fontMetrics().horizontalAdvance("Save as…") + 26)
-        self.save_button.clicked.connect(self.ask_save)
+        self.actions_row = ResponseActions(self._context, self)
         head = QHBoxLayout()
         head.setSpacing(8)
         head.addWidget(title, 1)
-        for widget in (self.segments, self.copy_button, self.save_button):
+        for widget in (self.segments, self.actions_row):
             head.addWidget(widget)
 
         self.failure = FailureView(self)
@@ -171,6 +153,18 @@ class ResponseView(QWidget):
         table.setItemDelegateForColumn(ChunkModel.PREVIEW, _Inset(table))
         return table
 
+    def minimumSizeHint(self) -> QSize:
+        # as narrow as the row of views allows, whichever buttons stand beside it now
+        return QSize(self.segments.sizeHint().width() + NARROW + 56, super().minimumSizeHint().height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit_buttons()
+
+    def _fit_buttons(self) -> None:
+        needed = self.segments.sizeHint().width() + self.actions_row.wide + 56
+        self.actions_row.set_narrow(self.width() < needed)
+
     # --- what is shown
 
     @property
@@ -190,6 +184,7 @@ class ResponseView(QWidget):
         self.model.show_response(run.response if run is not None else None)
         self.hex.show_data(run.response.head if run is not None else b"")
         self.segments.offer(ERROR, False)
+        self._fit_buttons()
         if not self._picked or self.view == ERROR:
             self._choose(TEXT)
         self.notice.hide()
@@ -201,9 +196,7 @@ class ResponseView(QWidget):
         """Take in what is new, within a frame's time. True if something is left for the next frame."""
         run = self._run
         self.strip.show_run(run)
-        has_bytes = run is not None and run.response.size > 0
-        self.copy_button.setEnabled(has_bytes)
-        self.save_button.setEnabled(has_bytes)
+        self.actions_row.show_run(run)
         if run is None:
             return False
         if run.over:
@@ -301,6 +294,7 @@ class ResponseView(QWidget):
         elif run.result is not None:
             self.failure.show_failure(function_failure(run.result))
         self.segments.offer(ERROR, True)
+        self._fit_buttons()
         self._choose(ERROR)
 
     def _show_notice(self, run: Run) -> None:
@@ -332,55 +326,11 @@ class ResponseView(QWidget):
         self.segments.choose(name)
         self._stack.setCurrentWidget(self._pages[name])
 
-    # --- copy and save
-
-    def copy(self) -> None:
-        """Put the response, as far as it is kept in memory, on the clipboard as text."""
-        if self._run is None:
-            return
-        QGuiApplication.clipboard().setText(bytes(self._run.response.head).decode(errors="replace"))
-        self.copy_button.setText("Copied")
-        self._answered.start()
-
-    def _name_buttons(self) -> None:
-        self.copy_button.setText("Copy")
-        self.save_button.setText("Save as…")
-
     def leave(self) -> None:
-        """The tab goes; what is still being saved must not touch it."""
-        self._gone = True
-
-    def ask_save(self) -> None:
-        """Ask for a file, then save to it."""
-        run = self._run
-        if run is None:
-            return
-        dialog = QFileDialog(self, "Save the response as")
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.selectFile(f"{run.function_name}-{run.request_id[:8]}{_suffix(run)}")
-        dialog.fileSelected.connect(lambda name: self._start_save(run, Path(name)))
-        dialog.finished.connect(dialog.deleteLater)
-        dialog.open()
-
-    def _start_save(self, run: Run, path: Path) -> None:
-        self._context.tasks.start(f"Save the response to {path.name}", self.save(run, path))
-
-    async def save(self, run: Run, path: Path) -> None:
-        """Write all bytes of the response to `path`. Raises OSError."""
-        size = await run.response.spool.save(path)
-        if not self._gone:
-            self.save_button.setText("Saved")
-            self.save_button.setToolTip(f"Saved {format_bytes(size)} to {path}")
-            self._answered.start()
+        """The tab goes."""
+        self.actions_row.leave()
 
     def row(self, index: int) -> list[str]:
         """The cells of one chunk, as they are shown."""
         columns = range(self.model.columnCount(QModelIndex()))
         return [str(self.model.data(self.model.index(index, column))) for column in columns]
-
-
-def _suffix(run: Run) -> str:
-    if run.response.binary(over=run.over):
-        return ".bin"
-    kind = run.result.content_type.split(";")[0].strip() if run.result is not None else ""
-    return ".json" if kind == "application/json" else ".txt"

@@ -24,6 +24,7 @@ def workbench_style(tokens: Tokens) -> str:
 #segments QPushButton:checked {{ background: {mixed(t.dim, t.panel, 0.16)}; color: {t.text}; }}
 #segments QPushButton:focus {{ border-color: {t.accent}; }}
 #segments #view_error {{ color: {t.error}; }}
+#response_more {{ padding: 3px 0; }}
 #fact_name {{ color: {t.dim}; }}
 #copy_request {{
   background: transparent; border: 1px solid transparent; color: {t.dim}; padding: 0 4px; min-height: 0;

@@ -11,7 +11,7 @@ import pytest
 from PySide6.QtCore import QCoreApplication, QEvent, Qt
 from PySide6.QtGui import QGuiApplication, QTextCursor
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QInputDialog, QPushButton
+from PySide6.QtWidgets import QInputDialog, QMenu, QPushButton
 
 from core.errors import TooManyRequestsError
 from core.events import FunctionRemoved
@@ -399,7 +399,7 @@ async def test_a_line_without_end_is_broken_on_screen_and_whole_when_copied(
     cursor.setPosition(8, QTextCursor.MoveMode.KeepAnchor)
     text.setTextCursor(cursor)
     assert text.createMimeDataFromSelection().text() == "rst\nab"
-    tab.response.copy()
+    tab.response.actions_row.copy()
     assert QGuiApplication.clipboard().text() == f"first\n{line}\nlast"
 
 
@@ -424,7 +424,7 @@ async def test_a_huge_stream_is_shown_in_part_counted_in_full_and_saved_whole(
     assert tab.response.text.blockCount() < LINES + 10_000
     assert tab.response.notice.text().endswith("Save as… has all of it.")
     target = tmp_path / "out"
-    await tab.response.save(run, target)
+    await tab.response.actions_row.save(run, target)
     assert target.stat().st_size == run.response.size
     assert target.read_bytes() == piece * count
 
@@ -529,7 +529,7 @@ async def test_a_closed_tab_leaves_nothing_that_the_theme_or_a_late_answer_could
     panel.invoke()
     tab = await over(panel)
     editor, response, run = tab.event_editor, tab.response, run_of(tab)
-    saving = asyncio.ensure_future(response.save(run, tmp_path / "out"))
+    saving = asyncio.ensure_future(response.actions_row.save(run, tmp_path / "out"))
     await asyncio.sleep(0)
     panel.close_tab(0)
     QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
@@ -538,3 +538,22 @@ async def test_a_closed_tab_leaves_nothing_that_the_theme_or_a_late_answer_could
     await saving
     assert (tmp_path / "out").read_bytes() == b"x"
     assert panel.current is None
+
+
+async def test_in_a_narrow_window_one_button_stands_for_copy_and_save(
+    panel: WorkbenchPanel, runtime: ScriptedRuntime
+) -> None:
+    runtime.chunks = written(b"x")
+    panel.invoke()
+    row = (await over(panel)).response.actions_row
+    more = row.findChild(QPushButton, "response_more")
+    assert isinstance(more, QPushButton)
+    assert (row.copy_button.isVisible(), more.isVisible()) == (True, False)
+    panel.resize(panel.minimumSizeHint().width(), 330)
+    assert (row.copy_button.isVisible(), more.isVisible()) == (False, True)
+    QTest.mouseClick(more, LEFT)
+    menu = row.findChild(QMenu)
+    assert isinstance(menu, QMenu)
+    menu.actions()[0].trigger()
+    assert QGuiApplication.clipboard().text() == "x"
+    menu.close()
