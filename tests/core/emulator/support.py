@@ -6,11 +6,14 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+
+import psutil
 
 from core.emulator.reply import InvokeReply
 from core.emulator.requests import FunctionFacts, InvokeRequest
@@ -152,6 +155,16 @@ async def read_all(reply: InvokeReply) -> bytes:
     while (chunk := await reply.next_chunk()) is not None:
         parts.append(chunk)
     return b"".join(parts)
+
+
+def alive(process: psutil.Process, timeout: float = 5.0) -> bool:
+    """Whether it still runs after `timeout` seconds; one that nobody has reaped does not."""
+    until = time.monotonic() + timeout
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        if time.monotonic() > until:
+            return True
+        time.sleep(0.01)
+    return False
 
 
 class Process:

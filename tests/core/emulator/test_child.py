@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from core.emulator.child import Child, describe_exit
+from tests.core.emulator.support import alive
 
 
 class _WithoutPidfd:
@@ -78,7 +79,7 @@ async def test_stopping_ends_it_and_what_it_started_even_if_it_will_not() -> Non
         await started.child.stop()
     assert b"asked" in started.said
     assert not psutil.pid_exists(started.child.pid)
-    assert not psutil.wait_procs([other], timeout=5)[1]
+    assert not alive(other)
 
 
 async def test_its_peak_memory_is_that_since_the_reset() -> None:
