@@ -160,10 +160,11 @@ async def read_all(reply: InvokeReply) -> bytes:
 def alive(process: psutil.Process, timeout: float = 5.0) -> bool:
     """Whether it still runs after `timeout` seconds; one that nobody has reaped does not."""
     until = time.monotonic() + timeout
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-        if time.monotonic() > until:
-            return True
-        time.sleep(0.01)
+    with suppress(psutil.NoSuchProcess):
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            if time.monotonic() > until:
+                return True
+            time.sleep(0.01)
     return False
 
 
