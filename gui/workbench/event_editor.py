@@ -32,14 +32,12 @@ class _Picker(QPushButton):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self._title, self._end = "Saved", " ▾"
+        self.setMinimumWidth(84)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
     def show_title(self, title: str, end: str) -> None:
         self._title, self._end = title, end
         self._fit()
-
-    def minimumSizeHint(self) -> QSize:
-        return QSize(84, super().minimumSizeHint().height())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -73,8 +71,8 @@ class EventEditor(QWidget):
         self._check()
 
     def _build(self) -> None:
-        title = QLabel("Event", self)
-        title.setProperty("role", "heading")
+        self._heading = QLabel("Event", self)
+        self._heading.setProperty("role", "heading")
         self.picker = _Picker(self)
         self.picker.setObjectName("saved_events")
         self.picker.setToolTip("Saved events of this function, and events as AWS services send them")
@@ -90,7 +88,7 @@ class EventEditor(QWidget):
         self.format_button.clicked.connect(self.format)
         head = QHBoxLayout()
         head.setSpacing(8)
-        head.addWidget(title)
+        head.addWidget(self._heading)
         head.addWidget(self.picker, 1)
         for button in (self.save_button, self.format_button):
             head.addWidget(button)
@@ -116,6 +114,19 @@ class EventEditor(QWidget):
         QWidget.setTabOrder(self.picker, self.save_button)
         QWidget.setTabOrder(self.save_button, self.format_button)
         QWidget.setTabOrder(self.format_button, self.editor)
+
+    def minimumSizeHint(self) -> QSize:
+        # without the button that can go
+        least = super().minimumSizeHint()
+        if not self.save_button.isHidden():
+            least.setWidth(least.width() - self.save_button.sizeHint().width() - 8)
+        return least
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        others = self._heading.sizeHint().width() + self.format_button.sizeHint().width() + self.picker.minimumWidth()
+        # where there is no room for it, the menu of saved events still has it
+        self.save_button.setVisible(self.width() >= others + self.save_button.sizeHint().width() + 3 * 8)
 
     # --- the text
 
@@ -281,9 +292,10 @@ class EventEditor(QWidget):
         for sample in sample_events():
             action = services.addAction(sample.title.replace("&", "&&"))
             action.triggered.connect(lambda _=False, sample=sample: self.use(None, sample.payload))
+        menu.addSeparator()
+        menu.addAction("Save as…").triggered.connect(self.save_as)
         if self._title is not None:
             title = self._title
-            menu.addSeparator()
             shown = elide_end(title, 24).replace("&", "&&")
             menu.addAction(f"Save “{shown}”\tCtrl+S").triggered.connect(lambda: self._start_save(title))
             menu.addAction(f"Delete “{shown}”").triggered.connect(
