@@ -1,5 +1,6 @@
-"""`python -m tests.benchmarks [warm|cold|stream|pool|window|workbench|all] ...`: measures, and compares with the budgets.
+"""`python -m tests.benchmarks [NAME ...]`: measures, and compares with the budgets.
 
+NAME is one of warm, cold, stream, pool, window, workbench, or all (the default).
 On an otherwise idle machine; the budgets are for two cores. Exits 1 where a budget is missed.
 """
 
