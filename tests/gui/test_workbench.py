@@ -56,6 +56,11 @@ async def scripted(runtime: LambdaRuntime, panel: WorkbenchPanel, folder: Path, 
     front(panel).event_editor.use(None, json.dumps(steps))
 
 
+async def settled(runtime: LambdaRuntime) -> None:
+    """What still ends an instance must not step after the test: pytest-qt handles events where no loop runs."""
+    await runtime.close()
+
+
 async def test_the_first_chunk_is_on_screen_while_the_function_is_still_writing(
     runtime: LambdaRuntime, panel: WorkbenchPanel, tmp_path: Path, gate: Gate
 ) -> None:
@@ -102,6 +107,7 @@ async def test_escape_stops_the_function_and_keeps_what_had_arrived(
     assert not tab.cancel_button.isEnabled()
     assert panel.running() == 0
     await until(lambda: not runtime.instances())
+    await settled(runtime)
 
 
 async def test_one_that_waits_in_the_queue_says_so_and_can_leave_it(
@@ -181,6 +187,7 @@ async def test_a_function_that_is_gone_is_named_with_what_to_do(
     assert "scripted" in failure.message.text()
     assert "removed" in failure.advice.text()
     assert tab.facts.value("status") == "failed"
+    await settled(runtime)
 
 
 async def test_closing_the_tab_of_a_running_invocation_asks_and_then_stops_it(
@@ -201,6 +208,7 @@ async def test_closing_the_tab_of_a_running_invocation_asks_and_then_stops_it(
     assert not panel.tabs
     await until(lambda: not runtime.instances())
     assert runtime.running() == 0
+    await settled(runtime)
 
 
 async def test_saved_events_are_kept_by_the_runtime_and_stand_ready_the_next_time(
