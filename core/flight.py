@@ -129,6 +129,10 @@ class Flight:
         """An instance took it."""
         self.instance, self.cold, self.handed = instance, cold, time.monotonic()
 
+    def handed_back(self) -> None:
+        """That instance could not be asked; another may be."""
+        self.instance, self.handed = None, None
+
     def answered(self, reply: Reply) -> None:
         """The head of the reply is there."""
         self.reply = reply

@@ -12,12 +12,12 @@ import base64
 import binascii
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import httpx
 
-from core.emulator.runtime_api import InvokeOutcome, InvokeReply, InvokeRequest
+from core.emulator.runtime_api import InvokeOutcome, InvokeReply, InvokeRequest, RuntimeGoneError
 
 if TYPE_CHECKING:
     from core.local_emulators import LocalEmulators
@@ -29,14 +29,16 @@ _REPLY = "stoker_reply"
 _ERROR_BODY_LIMIT = 262_144
 
 
-@dataclass(frozen=True, slots=True)
 class EndpointError(Exception):
-    """The instance could not be asked, or its reply broke off, for a reason that is not the function's."""
+    """The instance could not be asked, or its reply broke off, for a reason that is not the function's.
 
-    reason: str
+    `sent` is False where not a byte of the event had gone out, so that another instance may be asked.
+    """
 
-    def __str__(self) -> str:
-        return self.reason
+    def __init__(self, reason: str, *, sent: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.sent = sent
 
 
 class Reply(Protocol):
@@ -91,9 +93,8 @@ class InvokeClient:
         trace_id: str | None = None,
         timeout: float,
     ) -> Reply:
-        """POST the event and return when the head of the reply is there.
+        """POST the event and return when the head of the reply is there. Never tried again here.
 
-        Tried a second time only where the connection could not be made, so that no byte was sent.
         Raises EndpointError.
         """
         headers = {
@@ -107,12 +108,11 @@ class InvokeClient:
             headers["X-Amzn-Trace-Id"] = trace_id
         request = self._client.build_request("POST", endpoint + INVOKE_PATH, content=payload, headers=headers)
         try:
-            try:
-                response = await self._client.send(request, stream=True)
-            except httpx.ConnectError:
-                response = await self._client.send(request, stream=True)
+            response = await self._client.send(request, stream=True)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise EndpointError(f"{endpoint} cannot be reached: {error}", sent=False) from error
         except (httpx.HTTPError, OSError) as error:
-            raise EndpointError(f"{endpoint} did not answer: {error or type(error).__name__}") from error
+            raise EndpointError(f"{endpoint} did not answer: {error or type(error).__name__}", sent=True) from error
         local = response.extensions.get(_REPLY)
         if isinstance(local, InvokeReply):
             return _LocalReply(local)
@@ -133,7 +133,7 @@ class _EmulatorTransport(httpx.AsyncBaseTransport):
         name = request.url.host
         api = self._local.get(name)
         if api is None:
-            raise httpx.ReadError(f"instance {name} has gone")
+            raise httpx.ConnectError(f"instance {name} has gone")
         headers = request.headers
         timeout = headers.get("x-stoker-timeout")
         try:
@@ -146,6 +146,8 @@ class _EmulatorTransport(httpx.AsyncBaseTransport):
                     timeout=float(timeout) if timeout else None,
                 )
             )
+        except RuntimeGoneError as error:
+            raise httpx.ConnectError(str(error)) from error
         except RuntimeError as error:
             raise httpx.ReadError(str(error)) from error
         return httpx.Response(reply.status, headers=list(reply.headers), stream=_NoStream(), extensions={_REPLY: reply})
@@ -214,7 +216,7 @@ class _WireReply:
         try:
             chunk = reading.result()
         except (httpx.HTTPError, httpx.StreamError, OSError) as error:
-            raise EndpointError(f"the reply broke off: {error or type(error).__name__}") from error
+            raise EndpointError(f"the reply broke off: {error or type(error).__name__}", sent=True) from error
         if chunk is None:
             await self._response.aclose()
             self.outcome = self._judge()

@@ -80,9 +80,7 @@ class Invoker:
         self._flights[flight.request_id] = flight
         self._idle.clear()
         try:
-            instance = await self._acquire(flight)
-            if instance is not None:
-                await self._hand_over(flight, instance, client_context)
+            await self._serve(flight, client_context)
         except asyncio.CancelledError:
             await flight.cancel()
             raise
@@ -90,6 +88,22 @@ class Invoker:
             flight.refuse(error, str(error))
             raise
         return StreamingInvocation(flight)
+
+    async def _serve(self, flight: Flight, client_context: str | None) -> None:
+        """Find an instance and hand the event over: to a second one, where not a byte went to the first."""
+        for last in (False, True):
+            instance = await self._acquire(flight)
+            if instance is None:
+                return
+            try:
+                await self._hand_over(flight, instance, client_context)
+            except EndpointError as error:
+                if error.sent or last:
+                    raise flight.fail(error.reason) from error
+                flight.handed_back()
+                self._pool.release(instance, reuse=False, served=False, reason=error.reason, force=True)
+            else:
+                return
 
     def position(self, request_id: str) -> int:
         """Its place in its function's queue, counted from 1; 0 once it is served or unknown."""
@@ -147,16 +161,13 @@ class Invoker:
 
     async def _hand_over(self, flight: Flight, instance: Instance, client_context: str | None) -> None:
         assert instance.warm is not None, "a busy instance was launched"
-        try:
-            reply = await self._client.invoke(
-                instance.warm.endpoint,
-                flight.request_id,
-                flight.payload,
-                client_context=client_context,
-                timeout=float(flight.function.timeout),
-            )
-        except EndpointError as error:
-            raise flight.fail(error.reason) from error
+        reply = await self._client.invoke(
+            instance.warm.endpoint,
+            flight.request_id,
+            flight.payload,
+            client_context=client_context,
+            timeout=float(flight.function.timeout),
+        )
         if flight.over:
             await reply.aclose()
             return
