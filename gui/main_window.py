@@ -61,6 +61,7 @@ class MainWindow(QMainWindow):
         self.state = WindowState(runtime.home)
         self.shutdown = Shutdown(runtime, problems, self._ask_about_running, self)
         self._runtime = runtime
+        self._disposed = False
 
         self.functions = FunctionsPanel(self.context, self.actions_)
         self.instances = InstancesPanel(self.context, self.actions_)
@@ -225,9 +226,10 @@ class MainWindow(QMainWindow):
     # --- closing
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        if self.shutdown.stage is Stage.CLOSED:
+        if self._disposed or self.shutdown.stage is Stage.CLOSED:
             event.accept()
             return
+        # Qt would end the program before the runtime has closed
         event.ignore()
         self.shutdown.request()
 
@@ -265,6 +267,7 @@ class MainWindow(QMainWindow):
 
     async def dispose(self) -> None:
         """Cancel what the window still does and take it off the screen. After `shutdown.closed`."""
+        self._disposed = True
         self.coalescer.close()
         await self.tasks.cancel_all()
         self.hide()

@@ -189,8 +189,7 @@ class FunctionsModel(QAbstractListModel):
                     touched.add(function.function_name)
                     refilter = True
                 case FunctionRemoved(function_name=name):
-                    self._rows.pop(name, None)
-                    refilter = True
+                    self._drop(name)
                 case BackendChanged():
                     self._ask_again()
                     touched.update(self._rows)
@@ -269,13 +268,22 @@ class FunctionsModel(QAbstractListModel):
     def _refilter(self) -> None:
         wanted = self._wanted()
         keep = set(wanted)
-        for place in range(len(self._shown) - 1, -1, -1):
-            if self._shown[place] not in keep:
-                self.beginRemoveRows(QModelIndex(), place, place)
-                del self._shown[place]
-                self.endRemoveRows()
+        for name in [name for name in self._shown if name not in keep]:
+            self._hide(name)
         for place, name in enumerate(wanted):
             if place >= len(self._shown) or self._shown[place] != name:
                 self.beginInsertRows(QModelIndex(), place, place)
                 self._shown.insert(place, name)
                 self.endInsertRows()
+
+    def _hide(self, name: str) -> None:
+        if name in self._shown:
+            place = self._shown.index(name)
+            self.beginRemoveRows(QModelIndex(), place, place)
+            del self._shown[place]
+            self.endRemoveRows()
+
+    def _drop(self, name: str) -> None:
+        # its data is still asked for until the views know that it goes
+        self._hide(name)
+        self._rows.pop(name, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QEvent, QItemSelection, QItemSelectionModel, QObject, QPoint, Qt, Signal
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtGui import QKeyEvent, QMouseEvent
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -26,6 +26,18 @@ from gui.models.functions import FunctionsModel
 from gui.panels.function_delegate import FunctionDelegate
 
 __all__ = ["FunctionsPanel"]
+
+
+class _List(QListView):
+    """A click beside the rows selects nothing; Qt would leave the selection as it is."""
+
+    beside = Signal()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        super().mousePressEvent(event)
+        left = event.button() == Qt.MouseButton.LeftButton
+        if left and not self.indexAt(event.position().toPoint()).isValid():
+            self.beside.emit()
 
 
 class FunctionsPanel(QWidget):
@@ -100,7 +112,8 @@ class FunctionsPanel(QWidget):
         filter_row.setContentsMargins(12, 0, 12, 8)
         filter_row.addWidget(self.filter)
 
-        self.list = QListView()
+        self.list = _List()
+        self.list.beside.connect(lambda: self.select(None))
         self.list.setObjectName("functions_list")
         self.list.setAccessibleName("Functions")
         self.list.setModel(self.model)
@@ -240,8 +253,8 @@ class FunctionsPanel(QWidget):
         if watched is self.filter and isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
             if event.key() == Qt.Key.Key_Down and self.model.rowCount():
                 self.list.setFocus(Qt.FocusReason.TabFocusReason)
-                if not self.list.currentIndex().isValid():
-                    self.list.setCurrentIndex(self.model.index(0))
+                if self._selected not in self.model.shown:
+                    self.select(self.model.shown[0])
                 return True
             if event.key() == Qt.Key.Key_Escape and self.filter.text():
                 self.filter.clear()

@@ -114,11 +114,14 @@ def _no_window_is_left() -> Iterator[None]:
     yield
     from PySide6.QtCore import QCoreApplication, QEvent
     from PySide6.QtWidgets import QApplication
+    from shiboken6 import isValid
 
     if not isinstance(QApplication.instance(), QApplication):
         return
     for widget in QApplication.topLevelWidgets():
-        widget.close()
-        widget.deleteLater()
+        # menus and dialogs go with the window that owns them
+        if isValid(widget) and widget.parent() is None:
+            widget.hide()
+            widget.deleteLater()
     QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
     gc.collect()
