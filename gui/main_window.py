@@ -101,7 +101,7 @@ class MainWindow(QMainWindow):
         self.across.setStretchFactor(1, 1)
         self.across.setSizes([284, _SIZE[0] - 284])
         self.centre.setSizes([440, 400, 180])
-        body = QWidget()
+        body = self._body = QWidget()
         column = QVBoxLayout(body)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -129,6 +129,9 @@ class MainWindow(QMainWindow):
 
         self.functions.function_selected.connect(self.instances.show_function)
         self.functions.function_selected.connect(self.workbench.show_function)
+        # also when another tab, with an editor of its own, comes to the front
+        self.workbench.running_changed.connect(self._let_drops_through)
+        self._let_drops_through()
         self.instances.selection_changed.connect(self._follow_in_logs)
         self.instances.logs_requested.connect(self.show_logs)
 
@@ -216,6 +219,12 @@ class MainWindow(QMainWindow):
             self.logs.show_instance(ids[0])
 
     # --- files dropped on the window
+
+    def _let_drops_through(self) -> None:
+        # a text field would take a file as its path, in text
+        for widget in self._body.findChildren(QWidget):
+            if widget.acceptDrops():
+                widget.setAcceptDrops(False)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if dropped_code(event.mimeData()) is not None and self.shutdown.stage is Stage.OPEN:

@@ -8,6 +8,7 @@ for again. An idle pool costs nothing.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 from PySide6.QtCore import QTimer
@@ -23,6 +24,7 @@ from gui.models.functions import FunctionsModel
 __all__ = ["StatusLine"]
 
 _ASK_MS = 1000
+_SOON_MS = 150
 _AT_ONCE = 50
 
 
@@ -49,10 +51,10 @@ class StatusLine(QFrame):
         row.addWidget(self.journal)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.setInterval(_ASK_MS)
         self._timer.timeout.connect(self.ask)
         self._asking: asyncio.Task[None] | None = None
         self._stopped = False
+        self._asked = 0.0
         model.changed.connect(self._count)
         context.coalescer.add(self._take)
         self._count()
@@ -60,6 +62,7 @@ class StatusLine(QFrame):
 
     def ask(self) -> None:
         """Ask for memory and the journal's size now."""
+        self._asked = time.monotonic()
         if self._asking is None and not self._stopped:
             self._asking = self._context.tasks.start("Read the figures", self._ask())
 
@@ -76,8 +79,11 @@ class StatusLine(QFrame):
         return label
 
     def _take(self, events: Sequence[Event]) -> None:
-        if not self._timer.isActive() and not self._stopped:
-            self._timer.start()
+        if self._timer.isActive() or self._stopped:
+            return
+        # soon after a rest, then once a second
+        rested = time.monotonic() - self._asked > _ASK_MS / 1000
+        self._timer.start(_SOON_MS if rested else _ASK_MS)
 
     def _count(self) -> None:
         budget = self._runtime.settings.instance_budget

@@ -42,7 +42,7 @@ class ReapStaleDialog(StokerDialog):
     def __init__(self, parent: QWidget | None, theme: Theme, tasks: Tasks, look: Look, reap: Reap) -> None:
         super().__init__(parent, "Reap what was left behind", "reap_stale_dialog")
         self._theme, self._tasks, self._look, self._reap_ids = theme, tasks, look, reap
-        self.resize(900, 420)
+        self.resize(960, 420)
         self._text = self.say("")
         self._text.setObjectName("reap_stale_text")
         self._busy = QProgressBar()
@@ -61,6 +61,7 @@ class ReapStaleDialog(StokerDialog):
         self._go.clicked.connect(self.reap)
         self._candidates: list[StaleCandidate] = []
         self._outcome = ""
+        theme.changed.connect(self._colour_all)
         self._set_busy(False)
 
     def look(self) -> None:
@@ -129,13 +130,16 @@ class ReapStaleDialog(StokerDialog):
         table.setHorizontalHeaderLabels(["", *_COLUMNS[1:]])
         table.verticalHeader().hide()
         table.setShowGrid(False)
+        table.setWordWrap(False)
+        # paths and ids tell most at their ends
+        table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         table.verticalHeader().setDefaultSectionSize(30)
         header = table.horizontalHeader()
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         header.setHighlightSections(False)
-        for column, width in enumerate((32, 200, 130, 80, 70, 100)):
+        for column, width in enumerate((34, 240, 130, 80, 76, 110)):
             table.setColumnWidth(column, width)
         header.setSectionResizeMode(len(_COLUMNS) - 1, QHeaderView.ResizeMode.Stretch)
         table.itemChanged.connect(self._ticks_changed)
@@ -177,7 +181,7 @@ class ReapStaleDialog(StokerDialog):
         tick.setToolTip("It belongs to a Stoker that runs" if alive else "Tick to remove it")
         self.table.setItem(place, 0, tick)
         texts = (
-            f"{candidate.kind} {candidate.what}".strip(),
+            candidate.what if candidate.kind in candidate.what else f"{candidate.kind} {candidate.what}".strip(),
             candidate.function_name or "unknown",
             candidate.backend,
             format_age(candidate.age) if candidate.age is not None else "unknown",
@@ -188,9 +192,19 @@ class ReapStaleDialog(StokerDialog):
             item = QTableWidgetItem(text)
             item.setToolTip(text)
             item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
-            if not candidate.reap:
-                item.setForeground(QColor(self._theme.tokens.dim))
             self.table.setItem(place, column, item)
+        self._colour(place)
+
+    def _colour(self, place: int) -> None:
+        colour = QColor(self._theme.tokens.text if self._candidates[place].reap else self._theme.tokens.dim)
+        for column in range(1, self.table.columnCount()):
+            item = self.table.item(place, column)
+            if item is not None:
+                item.setForeground(colour)
+
+    def _colour_all(self) -> None:
+        for place in range(len(self._candidates)):
+            self._colour(place)
 
     def _ticks_changed(self, *_: object) -> None:
         count = len(self.ticked())

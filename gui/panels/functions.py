@@ -153,7 +153,7 @@ class FunctionsPanel(QWidget):
         hint.setProperty("role", "dim")
         row = QHBoxLayout(foot)
         row.setContentsMargins(8, 6, 14, 6)
-        row.setSpacing(0)
+        row.setSpacing(2)
         row.addWidget(add)
         row.addWidget(hint)
         row.addStretch(1)

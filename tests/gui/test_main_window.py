@@ -243,6 +243,12 @@ async def test_a_folder_dropped_anywhere_opens_the_dialog_prefilled(window: Main
     assert result.payload == b'{"a": 1}'
 
 
+async def test_no_text_field_takes_a_file_away_from_the_window(window: MainWindow, echo: str) -> None:
+    await until(lambda: window.workbench.current is not None)
+    await until(lambda: not any(each.acceptDrops() for each in window.centralWidget().findChildren(QWidget)))
+    assert window.acceptDrops()
+
+
 async def test_other_files_are_not_taken(window: MainWindow, tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("no function")
