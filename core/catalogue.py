@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,7 @@ class Catalogue:
         self._archives = archives
         self._journal = journal
         self._by_name: dict[str, Deploy] = {}
+        self._unreadable: set[str] = set()
 
     def functions(self) -> list[LambdaFunction]:
         """All functions, by name."""
@@ -101,6 +102,8 @@ class Catalogue:
             try:
                 function = LambdaFunction.from_json(stored.definition)
             except LambdaRuntimeError as error:
+                # a Stoker that can read it must find its archives still there
+                self._unreadable.update(filter(None, (stored.code_digest, *stored.layer_digests)))
                 unreadable(stored.name, error)
                 continue
             self._by_name[stored.name] = await self._find_archives(function, stored)
@@ -119,10 +122,10 @@ class Catalogue:
 
     async def collect(self) -> int:
         """Remove archives that no function uses; returns the bytes that were freed."""
-        used: Collection[str] = {
+        used = {
             archive.digest
             for deploy in self._by_name.values()
             for archive in (deploy.code, *deploy.layers)
             if archive is not None
         }
-        return await self._archives.collect(used)
+        return await self._archives.collect(used | self._unreadable)

@@ -57,6 +57,8 @@ class LambdaRuntime:
         self._backends = {backend.name: backend for backend in backends}
         self._deploys = Catalogue(archives, journal)
         self._logs = LogBook()
+        self.news = [*journal.news]
+        """What opening the home had to tell, before anyone could subscribe to `events`."""
         self._changing = asyncio.Lock()
         self._launcher = Launcher(
             backends=self._backends,
@@ -472,7 +474,7 @@ class LambdaRuntime:
 
     async def _restore(self) -> None:
         def unreadable(name: str, error: LambdaRuntimeError) -> None:
-            self.events.publish(Trouble(about=name, message=f"{name} could not be read: {error}"))
+            self.news.append(f"{name} could not be read and is left out: {error}")
 
         for deploy in await self._deploys.restore(unreadable):
             self._configure(deploy)

@@ -81,6 +81,8 @@ class MainWindow(QMainWindow):
         self._recall()
         self._dress()
         self.functions.focus_list()
+        for message in runtime.news:
+            self.problems.add("", message)
 
     # --- building
 

@@ -277,3 +277,15 @@ async def test_the_head_of_a_stream_is_an_event_and_a_buffered_reply_has_none(
     await runtime.invoke("python")
     result = await runtime.invoke("scripted")
     assert [(e.request_id, e.instance_id) for e in streaming] == [(result.request_id, result.instance_id)]
+
+
+async def test_a_definition_that_cannot_be_read_is_told_and_keeps_its_code(home: Path, tmp_path: Path) -> None:
+    async with LambdaRuntime.open(home=home) as runtime:
+        await runtime.add_function(scripted_function(tmp_path))
+        (stored,) = await runtime.journal.functions()
+        broken = stored.definition.replace("provided.al2023", "from-the-future9")
+        await runtime.journal.put_function("scripted", broken, stored.code_digest, stored.layer_digests)
+    async with LambdaRuntime.open(home=home) as runtime:
+        assert runtime.functions() == []
+        assert ["scripted could not be read" in message for message in runtime.news] == [True]
+    assert len(list((home / "archives").rglob("bootstrap"))) == 1
