@@ -12,10 +12,14 @@ __all__ = ["CalmLabel", "StatusPill"]
 
 
 class CalmLabel(QLabel):
-    """Shows as much of its text as fits, the whole in the tooltip, and keeps its place and size."""
+    """Shows as much of its text as fits into `lines`, the whole in the tooltip, and keeps its place and size."""
 
-    def __init__(self, parent: QWidget | None = None, elide: Qt.TextElideMode = Qt.TextElideMode.ElideRight) -> None:
+    def __init__(
+        self, parent: QWidget | None = None, elide: Qt.TextElideMode = Qt.TextElideMode.ElideRight, *, lines: int = 1
+    ) -> None:
         super().__init__(parent)
+        self._lines = lines
+        self.setWordWrap(lines > 1)
         self._whole = ""
         self._elide = elide
         self._tip = ""
@@ -36,17 +40,23 @@ class CalmLabel(QLabel):
         self._fit()
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(10, self.fontMetrics().height() + 2)
+        return QSize(10, self._lines * self.fontMetrics().height() + 2)
 
     def sizeHint(self) -> QSize:
-        return QSize(10, self.fontMetrics().height() + 2)
+        return self.minimumSizeHint()
+
+    def hasHeightForWidth(self) -> bool:
+        # a wrapped label would ask for more height with every longer text
+        return False
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._fit()
 
     def _fit(self) -> None:
-        shown = self.fontMetrics().elidedText(self._whole, self._elide, max(0, self.width()))
+        # words do not fill a wrapped line to its end: a tenth of each is left to that
+        room = self.width() if self._lines == 1 else int(self.width() * self._lines * 0.9)
+        shown = self.fontMetrics().elidedText(self._whole, self._elide, max(0, room))
         if shown == "…":
             shown = ""
         if shown != self.text():
