@@ -13,7 +13,7 @@ import heapq
 import itertools
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from core.errors import (
     ContainerStartFailedError,
@@ -64,13 +64,18 @@ class WarmPool:
             self._rooms[spec.name] = Room(spec)
         else:
             if room.spec.deploy_id != spec.deploy_id or not room.known:
-                room.failures, room.not_before = 0, 0.0
+                room.failures = room.crashes = 0
+                room.not_before = room.warm_not_before = 0.0
             room.spec, room.known = spec, True
             for instance in tuple(room.instances.values()):
                 if instance.deploy_id != spec.deploy_id:
                     if instance.current_deploy:
                         instance.current_deploy = False
                         self._publish(InstanceUpdated(instance=instance.snapshot()))
+                    promise = room.promised.pop(instance.id, None)
+                    if promise is not None:
+                        # whoever wished for an instance wants it no less of the new deploy
+                        room.wishes.appendleft(promise)
                     self._retire(instance, "an older deploy")
                 elif instance.idle_ttl != spec.idle_ttl:
                     instance.idle_ttl = spec.idle_ttl
@@ -95,27 +100,33 @@ class WarmPool:
 
     # --- invocations
 
-    def enqueue(self, name: str, request_id: str) -> Waiter:
+    def enqueue(self, name: str, request_id: str, *, again: Waiter | None = None) -> Waiter:
         """Ask for an instance. `ready` may be done already.
 
-        Raises FunctionNotFoundError, RuntimeClosedError, and TooManyRequestsError when the queue of
-        the function is full.
+        `again` is the waiter whose instance turned out to be gone: its place in the queue is kept.
+        Raises FunctionNotFoundError, RuntimeClosedError, ContainerStartFailedError where no
+        instance can ever fit, and TooManyRequestsError when the queue of the function is full.
         """
         room = self._room(name)
         if self._closed:
             raise RuntimeClosedError("Stoker is closing and takes no more invocations")
-        waiter = Waiter(name, request_id, next(self._sequence), asyncio.get_running_loop().create_future())
-        room.waiters.append(waiter)
+        self._refuse_what_never_fits(room)
+        sequence = next(self._sequence) if again is None else again.sequence
+        waiter = Waiter(name, request_id, sequence, asyncio.get_running_loop().create_future())
+        place = len(room.waiters)
+        while place and room.waiters[place - 1].sequence > sequence:
+            place -= 1
+        room.waiters.insert(place, waiter)
         self._waiting += 1
         self._run()
         if waiter.ready.done():
             return waiter
         # counted after the decision, so that an invocation that is served at once needs no room in the queue
         unserved = len(room.waiters) - room.starting
-        if unserved > self._limits.queue:
+        if unserved > self._limits.queue and again is None:
             self._take_out(room, waiter)
             raise TooManyRequestsError(name, f"{self._limits.queue} invocations wait already")
-        self._publish(InvocationQueued(request_id=request_id, function_name=name, position=len(room.waiters)))
+        self._publish(InvocationQueued(request_id=request_id, function_name=name, position=self.position(waiter)))
         self._queue_changed(room)
         return waiter
 
@@ -163,6 +174,8 @@ class WarmPool:
         if served:
             instance.served += 1
             instance.last_duration_ms = duration_ms
+            if reuse and (room := self._rooms.get(instance.function_name)) is not None:
+                room.crashes, room.warm_not_before = 0, 0.0
         instance.last_used = time.monotonic()
         if instance.state is _S.BUSY and reuse:
             self._move(instance, _S.IDLE, reason or "ready for the next invocation")
@@ -177,12 +190,25 @@ class WarmPool:
         room = self._room(name)
         if self._closed:
             raise RuntimeClosedError("Stoker is closing and launches nothing")
+        self._refuse_what_never_fits(room)
         loop = asyncio.get_running_loop()
         wishes: list[asyncio.Future[Instance]] = [loop.create_future() for _ in range(count)]
         room.wishes.extend(wishes)
         room.not_before = 0.0
         self._run()
         return wishes
+
+    def unwish(self, name: str, wishes: Collection[asyncio.Future[Instance]]) -> None:
+        """Whoever wished has gone: what is not up yet is not brought up."""
+        room = self._rooms.get(name)
+        open_ = [wish for wish in wishes if not wish.done()]
+        for wish in open_:
+            wish.cancel()
+        if room is None:
+            return
+        for instance_id in [key for key, promise in room.promised.items() if promise in open_]:
+            self._end(self._instances[instance_id], "its launch was cancelled")
+        self._run()
 
     def launched(self, instance: Instance, warm: WarmInstance) -> None:
         """The backend has brought it up: it goes to the first waiter, or is idle."""
@@ -208,10 +234,7 @@ class WarmPool:
         self._move(instance, _S.DEAD if was_ended else _S.FAILED, instance.reason if was_ended else str(error))
         if not was_ended:
             room.failures += 1
-            if room.failures > 1:
-                room.not_before = time.monotonic() + min(
-                    _LONGEST_BACKOFF, _FIRST_BACKOFF * 2 ** min(room.failures - 2, 10)
-                )
+            room.not_before = _back_off(room.failures)
         if promise is not None:
             _fail(promise, error)
         elif room.waiters and not was_ended:
@@ -243,17 +266,18 @@ class WarmPool:
         self._publish(InstanceExited(instance_id=instance.id, function_name=instance.function_name, exit=exit_))
         # a TERMINATING one is waited for by whoever ends it; a STARTING one by its launch
         if instance.state in {_S.IDLE, _S.BUSY, _S.DRAINING}:
+            if instance.state is _S.IDLE and instance.served == 0:
+                # it came up and fell over: keeping one warm must not become a loop
+                room = self._rooms[instance.function_name]
+                room.crashes += 1
+                room.warm_not_before = _back_off(room.crashes)
             self._move(instance, _S.DEAD, exit_.reason or "exited by itself")
         self._run()
 
     def gone(self, instance: Instance) -> None:
         """The backend has ended it."""
         if instance.state is _S.TERMINATING:
-            room = self._rooms[instance.function_name]
-            promise = room.promised.pop(instance.id, None)
             self._move(instance, _S.DEAD, instance.reason)
-            if promise is not None:
-                _fail(promise, ContainerStartFailedError(instance.function_name, instance.reason))
         self._run()
 
     def wait_gone(self, instance: Instance) -> asyncio.Future[None]:
@@ -344,7 +368,8 @@ class WarmPool:
         2. an instance that is starting and that no older waiter counts on: it will be handed over;
         3. room under the function's cap, the start limit and the budget: one is launched;
         4. a full budget, but an idle instance of another function: that one goes, one is launched;
-        5. none of these: it waits, and so do the later waiters of the same function.
+        5. none of these: it waits, and so do the later waiters of the same function. Where it is the
+           budget of memory that it waits for, nobody who came later gets any of that.
 
         After the waiters come the wishes to pre-warm, then the minimum each function keeps warm.
         """
@@ -353,23 +378,25 @@ class WarmPool:
         now = time.monotonic()
         heap = [(room.waiters[0].sequence, name, 0) for name, room in self._rooms.items() if room.waiters]
         heapq.heapify(heap)
+        owed = False
         while heap:
             _, name, ahead = heapq.heappop(heap)  # `ahead` older waiters count on instances that are starting
             room = self._rooms[name]
             if room.idle:
                 self._hand_over(room, room.idle[-1], cold=False)
-            elif ahead < room.starting - len(room.promised) or self._may_launch(room, now):
+            elif ahead < room.starting - len(room.promised) or (not owed and self._may_launch(room, now)):
                 if ahead >= room.starting - len(room.promised):
                     self._launch(room, "an invocation waits")
                 ahead += 1
             else:
+                owed = owed or self._gathers_memory(room, now)
                 continue
             if ahead < len(room.waiters):
                 heapq.heappush(heap, (room.waiters[ahead].sequence, name, ahead))
         for room in self._rooms.values():
             if room.wishes:
                 self._grant_wishes(room)
-            if room.known and room.spec.min_warm > 0:
+            if room.known and room.spec.min_warm > 0 and not owed and now >= room.warm_not_before:
                 while room.counted < room.spec.min_warm and self._may_launch(room, now, evict=False):
                     self._launch(room, "kept warm")
         self._arm(now)
@@ -392,6 +419,37 @@ class WarmPool:
                     self._end(each, f"gave its place to {spec.name}")
                 return True
         return False
+
+    def _gathers_memory(self, room: Room, now: float) -> bool:
+        """Whether this waiter, now the oldest, only lacks memory that others will give back; takes what is idle.
+
+        Otherwise a large function would wait for as long as small ones are asked for.
+        """
+        spec, limits = room.spec, self._limits
+        if (
+            limits.memory_mb == 0
+            or room.counted >= spec.max_instances
+            or self._starting >= limits.starts
+            or now < room.not_before
+            or self._counted >= limits.instances
+        ):
+            return False
+        kept = sum(i.memory_limit_mb for i in self._instances.values() if i.state in _COUNTED and i.pinned)
+        own = sum(i.memory_limit_mb for i in room.instances.values() if i.state in _COUNTED and not i.pinned)
+        if kept + own + spec.memory_mb > limits.memory_mb:
+            return False
+        for each in tuple(self._givable(room)):
+            self._end(each, f"gave its place to {spec.name}")
+        return True
+
+    def _refuse_what_never_fits(self, room: Room) -> None:
+        budget = self._limits.memory_mb
+        if budget and room.spec.memory_mb > budget:
+            raise ContainerStartFailedError(
+                room.spec.name,
+                f"it asks for {room.spec.memory_mb:,} MB and the budget of all functions (memory_budget_mb) "
+                f"is {budget:,} MB: raise the one or lower the other",
+            )
 
     def _fits(self, spec: PoolFunction) -> bool:
         budget = self._limits.memory_mb
@@ -484,6 +542,9 @@ class WarmPool:
             self._starting += by
 
     def _end(self, instance: Instance, reason: str, *, force: bool = False) -> None:
+        promise = self._rooms[instance.function_name].promised.pop(instance.id, None)
+        if promise is not None:
+            _fail(promise, ContainerStartFailedError(instance.function_name, reason))
         self._move(instance, _S.TERMINATING, reason)
         self._plan.terminate.append((instance, force))
 
@@ -539,6 +600,8 @@ class WarmPool:
                 due.extend(i.reap_at for i in room.idle if i.reap_at)
             if room.not_before > now and (room.waiters or room.counted < room.spec.min_warm):
                 due.append(room.not_before)
+            if room.warm_not_before > now and room.counted < room.spec.min_warm:
+                due.append(room.warm_not_before)
         if not due:
             if self._timer is not None:
                 self._timer.cancel()
@@ -561,6 +624,13 @@ class WarmPool:
                 if instance.reap_at is not None and instance.reap_at <= now + 0.001:
                     self._end(instance, f"idle for {instance.idle_ttl:g} s")
         self._run()
+
+
+def _back_off(failures: int) -> float:
+    """Until when (monotonic) to wait after so many failures in a row: the first costs nothing."""
+    if failures < 2:
+        return 0.0
+    return time.monotonic() + min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2 ** min(failures - 2, 10))
 
 
 def _fail(future: asyncio.Future[Instance], error: LambdaRuntimeError) -> None:

@@ -60,7 +60,12 @@ class Plan:
 
 @dataclass(slots=True, eq=False)
 class Room:
-    """One function's part of the pool. `idle` is ordered by last use, the latest at the end."""
+    """One function's part of the pool. `idle` is ordered by last use, the latest at the end.
+
+    `failures` counts starts that failed in a row, and no launch is begun before `not_before`;
+    `crashes` counts instances that came up and exited without having served, and none is begun
+    merely to be kept warm before `warm_not_before`.
+    """
 
     spec: PoolFunction
     known: bool = True
@@ -73,3 +78,5 @@ class Room:
     counted: int = 0
     failures: int = 0
     not_before: float = 0.0
+    crashes: int = 0
+    warm_not_before: float = 0.0

@@ -244,12 +244,16 @@ async def test_a_new_deploy_ends_idle_instances_at_once_and_drains_busy_ones() -
     out.function()
     idle, busy = out.idle(count=2)
     assert out.served(out.pool.enqueue("f", "r")) is busy
-    starting_waiter = out.pool.wish("f", 1)[0]
+    (wish,) = out.pool.wish("f", 1)
     out.function(deploy="d2")
     assert (idle.state, busy.state) == (S.TERMINATING, S.DRAINING)
     assert not busy.current_deploy
-    out.pool.gone(out.launches[0])
-    assert isinstance(starting_waiter.exception(), ContainerStartFailedError)
+    out.pool.gone(out.launches.pop(0))
+    assert not wish.done()
+    # who wished for an instance gets one of the new deploy
+    assert out.next_ready() is wish.result()
+    assert wish.result().deploy_id == "d2"
+    out.pool.terminate(wish.result().id)
     waiter = out.pool.enqueue("f", "r2")
     out.pool.release(busy)
     assert busy.state is S.TERMINATING
@@ -379,3 +383,99 @@ async def test_the_queue_is_told_when_it_grows_and_when_it_shrinks() -> None:
     out.pool.release(instance)
     out.pool.withdraw(waiters[2])
     assert [e.waiting for e in out.events if isinstance(e, QueueChanged)] == [1, 2, 3, 2, 1]
+
+
+async def test_an_ended_prewarming_is_told_at_once_and_no_longer_counted_on() -> None:
+    out = Outside()
+    out.function()
+    (wish,) = out.pool.wish("f", 1)
+    out.pool.terminate(out.launches[0].id)
+    assert isinstance(wish.exception(), ContainerStartFailedError)
+    out.pool.enqueue("f", "r")
+    out.pool.pin(out.launches[0].id, True)  # any input makes the pool decide once more
+    assert len(out.launches) == 2, "one waiter needs one start"
+
+
+async def test_a_cancelled_prewarming_ends_what_starts_and_leaves_what_is_up() -> None:
+    out = Outside(starts=2)
+    out.function()
+    wishes = out.pool.wish("f", 3)
+    up = out.next_ready()
+    starting, last = out.launches
+    for wish in wishes[1:]:
+        assert not wish.done()
+    out.pool.unwish("f", wishes)
+    assert up.state is S.IDLE
+    assert (starting.state, last.state) == (S.TERMINATING, S.TERMINATING)
+    for instance in (starting, last):
+        out.pool.gone(instance)
+    assert out.states() == [S.IDLE]
+
+
+async def test_an_invocation_that_asks_again_keeps_its_place() -> None:
+    out = Outside(queue=1)
+    out.function(cap=1)
+    first = out.pool.enqueue("f", "r1")
+    instance = out.next_ready()
+    waiting = out.pool.enqueue("f", "r2")
+    again = out.pool.enqueue("f", "r1", again=first)
+    assert [out.pool.position(w) for w in (again, waiting)] == [1, 2]
+    out.pool.release(instance, reuse=False, reason="gone", force=True)
+    out.pool.gone(instance)
+    assert out.next_ready() is out.served(again)
+    assert not waiting.ready.done()
+
+
+async def test_a_large_function_is_not_starved_by_small_ones_that_came_later() -> None:
+    out = Outside(memory_mb=1024)
+    out.function("big", mb=1024)
+    out.function("small", mb=256)
+    first = [out.pool.enqueue("small", f"s{n}") for n in range(4)]
+    while out.launches:
+        out.next_ready()
+    big = out.pool.enqueue("big", "b")
+    later = [out.pool.enqueue("small", f"l{n}") for n in range(4)]
+    for waiter in first:
+        out.pool.release(out.served(waiter))
+    assert [i.function_name for i in out.launches] == ["big"]
+    out.pool.release(out.served(big) if big.ready.done() else out.next_ready())
+    assert big.ready.done()
+    assert not any(w.ready.done() for w in later)
+    assert [i.function_name for i in out.launches] == ["small"] * 4
+
+
+async def test_a_function_larger_than_the_whole_budget_is_told_so_at_once() -> None:
+    out = Outside(memory_mb=512)
+    out.function(mb=1024)
+    with pytest.raises(ContainerStartFailedError, match=r"1,024 MB .*memory_budget_mb.* 512 MB"):
+        out.pool.enqueue("f", "r")
+    with pytest.raises(ContainerStartFailedError, match="memory_budget_mb"):
+        out.pool.wish("f", 1)
+    assert out.pool.waiting() == 0
+
+
+async def test_keeping_one_warm_that_falls_over_backs_off_and_a_served_invocation_forgives() -> None:
+    out = Outside()
+    out.function(warm=1)
+    for _ in range(2):
+        out.pool.exited(out.next_ready(), InstanceExit(code=1, reason="exit status 1"))
+    assert out.launches == [], "it must not loop"
+    # an invocation does not wait for that
+    waiter = out.pool.enqueue("f", "r")
+    instance = out.next_ready()
+    assert out.served(waiter) is instance
+    out.pool.release(instance)
+    out.pool.exited(instance, InstanceExit(code=1, reason="exit status 1"))
+    assert len(out.launches) == 1
+
+
+async def test_starts_that_fail_for_the_minimum_warm_back_off() -> None:
+    out = Outside()
+    out.function(warm=1)
+    for _ in range(2):
+        out.pool.launch_failed(out.launches.pop(), ContainerStartFailedError("f", "broken"))
+    assert out.launches == []
+    out.asked.clear()
+    async with asyncio.timeout(5):
+        await out.asked.wait()
+    assert len(out.launches) == 1
