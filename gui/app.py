@@ -124,7 +124,8 @@ async def _session(app: QApplication, home: Path, options: argparse.Namespace) -
 
 
 def _theme(app: QApplication, options: argparse.Namespace) -> Theme:
-    from gui.theme import DARK, LIGHT, Theme
+    from gui.theme import Theme
+    from gui.tokens import DARK, LIGHT
 
     theme = Theme(app)
     if options.dark or options.light:

@@ -14,7 +14,7 @@ from PySide6.QtGui import QColor, QPalette
 from gui.icons import icon_path
 
 if TYPE_CHECKING:
-    from gui.theme import Tokens
+    from gui.tokens import Tokens
 
 __all__ = ["palette", "style_sheet"]
 

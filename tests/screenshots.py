@@ -116,7 +116,7 @@ class _Camera:
     async def take(self, window: MainWindow, over: QWidget | None = None) -> None:
         from PySide6.QtGui import QColor, QPainter
 
-        from gui.theme import DARK, LIGHT
+        from gui.tokens import DARK, LIGHT
 
         for scheme, tokens in (("dark", DARK), ("light", LIGHT)):
             window.theme.force(tokens)

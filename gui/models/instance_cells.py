@@ -8,7 +8,7 @@ from core.instances import InstanceState
 from gui.formatting import format_count
 from gui.models.cells import Cell
 from gui.models.instance_row import Column, InstanceRow
-from gui.theme import state_token
+from gui.tokens import state_token
 
 __all__ = ["alignment", "cell_of", "sort_value"]
 

@@ -10,7 +10,8 @@ from core.instances import InstanceState
 from gui.formatting import format_count
 from gui.models.functions import ROW_ROLE, FunctionRow
 from gui.style import mixed
-from gui.theme import Theme, state_token
+from gui.theme import Theme
+from gui.tokens import state_token
 
 __all__ = ["FunctionDelegate"]
 

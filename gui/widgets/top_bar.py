@@ -8,7 +8,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenuBar, QSizePolicy, QWidget
 
 from gui.formatting import one_line
-from gui.theme import Tokens
+from gui.tokens import Tokens
 from gui.widgets.dot import Dot
 
 __all__ = ["TopBar"]

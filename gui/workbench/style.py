@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gui.style import mixed
-from gui.theme import Tokens
+from gui.tokens import Tokens
 
 __all__ = ["workbench_style"]
 

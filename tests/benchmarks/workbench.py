@@ -32,7 +32,8 @@ async def _measure() -> list[Figure]:
     from gui.models.coalescer import Coalescer
     from gui.panels.workbench import WorkbenchPanel
     from gui.tasks import Tasks
-    from gui.theme import DARK, Theme
+    from gui.theme import Theme
+    from gui.tokens import DARK
     from tests.benchmarks.stream import _Gaps
     from tests.gui.workbench.waiting import until
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import pytestqt.plugin
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QApplication
@@ -44,10 +46,31 @@ def _application() -> QApplication:
 _KEEP: list[object] = []
 
 
+_LOOPS: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
+
+
 def _qt_loop() -> asyncio.AbstractEventLoop:
     from gui.loop import make_loop
 
-    return make_loop(_application())
+    loop = make_loop(_application())
+    _LOOPS.add(loop)
+    return loop
+
+
+def _leave_the_loop_alone(process_events: Callable[[], None]) -> Callable[[], None]:
+    """pytest-qt processes Qt's events between the phases of a test.
+
+    Under qasync these are asyncio's callbacks too: they would run, and fail, outside of their running loop.
+    """
+
+    def process() -> None:
+        if all(loop.is_closed() for loop in _LOOPS):
+            process_events()
+
+    return process
+
+
+pytestqt.plugin._process_events = _leave_the_loop_alone(pytestqt.plugin._process_events)
 
 
 def pytest_asyncio_loop_factories(
@@ -69,7 +92,8 @@ async def tasks() -> AsyncIterator[Tasks]:
 @pytest.fixture
 def theme() -> Iterator[Theme]:
     """A theme, in its light scheme."""
-    from gui.theme import LIGHT, Theme
+    from gui.theme import Theme
+    from gui.tokens import LIGHT
 
     _application()
     made = Theme()

@@ -15,7 +15,8 @@ from gui.context import Context
 from gui.models.coalescer import Coalescer
 from gui.panels.functions import FunctionsPanel
 from gui.tasks import Tasks
-from gui.theme import DARK, LIGHT, Theme
+from gui.theme import Theme
+from gui.tokens import DARK, LIGHT
 from tests.gui.window_support import ECHO, find, python_code, python_function, until
 
 

@@ -23,7 +23,8 @@ from gui.models.coalescer import Coalescer
 from gui.models.instance_row import LINGER, Column
 from gui.panels.instances import InstancesPanel
 from gui.tasks import Tasks
-from gui.theme import DARK, LIGHT, Theme
+from gui.theme import Theme
+from gui.tokens import DARK, LIGHT
 from gui.widgets.column_fit import fit
 from tests.gui.instances_support import Frames, Pool, snapshot, window_context
 

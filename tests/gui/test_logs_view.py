@@ -12,7 +12,8 @@ from PySide6.QtWidgets import QApplication, QPlainTextEdit, QPushButton
 from pytestqt.qtbot import QtBot
 
 from gui.models.logs import LineKind, LogLine, read_line
-from gui.theme import DARK, Theme
+from gui.theme import Theme
+from gui.tokens import DARK
 from gui.widgets.log_view import LogView
 
 

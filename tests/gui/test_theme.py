@@ -8,7 +8,8 @@ from PySide6.QtWidgets import QApplication
 
 from gui.icons import icon, icon_path
 from gui.style import style_sheet
-from gui.theme import DARK, LIGHT, Theme, Tokens
+from gui.theme import Theme
+from gui.tokens import DARK, LIGHT, Tokens
 
 
 def luminance(colour: str) -> float:

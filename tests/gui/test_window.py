@@ -17,7 +17,8 @@ from core.runtime import LambdaRuntime
 from gui.main_window import MainWindow, open_window
 from gui.samples import install_samples
 from gui.shutdown import Answer
-from gui.theme import LIGHT, Theme
+from gui.theme import Theme
+from gui.tokens import LIGHT
 from gui.workbench.facts_view import FactsView
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from PySide6.QtWidgets import QInputDialog, QMenu, QPushButton
 from core.errors import TooManyRequestsError
 from core.events import FunctionRemoved
 from gui.panels.workbench import WorkbenchPanel
-from gui.theme import DARK, LIGHT, Theme
+from gui.theme import Theme
+from gui.tokens import DARK, LIGHT
 from gui.workbench.chunk_model import ChunkModel
 from gui.workbench.live_text import LINES
 from gui.workbench.run import RunState
