@@ -245,7 +245,9 @@ async def test_a_folder_dropped_anywhere_opens_the_dialog_prefilled(window: Main
 
 async def test_no_text_field_takes_a_file_away_from_the_window(window: MainWindow, echo: str) -> None:
     await until(lambda: window.workbench.current is not None)
-    await until(lambda: not any(each.acceptDrops() for each in window.findChildren(QWidget)))
+    body = window.centralWidget()
+    assert body is not None
+    await until(lambda: not any(each.acceptDrops() for each in body.findChildren(QWidget)))
     assert window.acceptDrops()
 
 
