@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.archives import check_unzipped_size, deploy_id
-from core.errors import FunctionNotFoundError, LambdaRuntimeError, NoCodeZipError
+from core.errors import FunctionNotFoundError, LambdaRuntimeError, NoCodeZipError, ZipExtractionFailedError
 from core.functions import LambdaFunction
 
 if TYPE_CHECKING:
@@ -67,8 +67,10 @@ class Catalogue:
                 raise NoCodeZipError(function.function_name, "it has no code: give a zip or a folder")
             try:
                 code = await self._archives.add(function.code)
-            except FileNotFoundError:
-                raise NoCodeZipError(function.function_name, f"its code {function.code} does not exist") from None
+            except ZipExtractionFailedError as error:
+                if function.code.exists():
+                    raise
+                raise NoCodeZipError(function.function_name, f"its code {function.code} does not exist") from error
         layers = [await self._archives.add(layer.content) for layer in function.layers]
         check_unzipped_size(function, code, layers)
         return Deploy(function, deploy_id(function, code, layers), code, layers)
@@ -119,6 +121,17 @@ class Catalogue:
         except (KeyError, LambdaRuntimeError):
             missing = NoCodeZipError(stored.name, "its archives are no longer in the store; add it again")
         return Deploy(function, deploy_id(function, code, layers), code, layers, missing)
+
+    async def mend(self, deploy: Deploy) -> None:
+        """Unpack again what of a deploy's archives has vanished from the disk. Raises NoCodeZipError."""
+        name = deploy.function.function_name
+        for archive in (deploy.code, *deploy.layers):
+            if archive is None or archive.directory.is_dir():
+                continue
+            try:
+                await self._archives.get(archive.digest)
+            except (KeyError, OSError, LambdaRuntimeError) as error:
+                raise NoCodeZipError(name, "its archives have vanished from the store; add it again") from error
 
     async def collect(self) -> int:
         """Remove archives that no function uses; returns the bytes that were freed."""

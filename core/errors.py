@@ -17,6 +17,7 @@ __all__ = [
     "InitFailedError",
     "InstanceNotFoundError",
     "InvalidFunctionError",
+    "InvalidRequestError",
     "InvalidSettingError",
     "InvocationFailedError",
     "JournalTooNewError",
@@ -53,6 +54,19 @@ class InvalidSettingError(LambdaRuntimeError, ValueError):
     def __init__(self, name: str, value: object, rule: str) -> None:
         super().__init__(f"setting {name} = {value!r}: {rule}")
         self.name = name
+        self.value = value
+        self.rule = rule
+
+
+class InvalidRequestError(LambdaRuntimeError, ValueError):
+    """An invocation was asked for in a way that cannot be carried out; `what` names the parameter."""
+
+    def __init__(self, what: str, value: object, rule: str) -> None:
+        shown = repr(value)
+        if len(shown) > 120:
+            shown = shown[:117] + "..."
+        super().__init__(f"{what} = {shown}: {rule}")
+        self.what = what
         self.value = value
         self.rule = rule
 

@@ -91,6 +91,7 @@ class Flight:
         self._chunks = 0
         self._first_byte: float | None = None
         self._result: InvocationResult | None = None
+        self._failure: InvocationFailedError | None = None
         self._over = False
         self._guard: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
@@ -210,6 +211,8 @@ class Flight:
     def fail(self, reason: str) -> InvocationFailedError:
         """Stoker's own failure; returns the error for the caller to raise."""
         error = InvocationFailedError(self.function_name, self.request_id, reason, self._received)
+        if not self._over:
+            self._failure = error
         self.refuse(error, reason)
         return error
 
@@ -232,7 +235,8 @@ class Flight:
 
     def _must_result(self) -> InvocationResult:
         if self._result is None:
-            raise InvocationFailedError(self.function_name, self.request_id, "it had failed before", self._received)
+            reason = self._failure.reason if self._failure is not None else "it had failed before"
+            raise InvocationFailedError(self.function_name, self.request_id, reason, self._received)
         return self._result
 
     def _make(self, outcome: InvokeOutcome | None, *, cancelled: bool = False) -> InvocationResult:

@@ -103,7 +103,7 @@ class InvokeClient:
             "X-Stoker-Timeout": f"{timeout:g}",
         }
         if client_context is not None:
-            headers["X-Amz-Client-Context"] = client_context
+            headers["X-Amz-Client-Context"] = _as_header(client_context)
         if trace_id is not None:
             headers["X-Amzn-Trace-Id"] = trace_id
         request = self._client.build_request("POST", endpoint + INVOKE_PATH, content=payload, headers=headers)
@@ -268,6 +268,13 @@ def error_facts(body: bytes) -> tuple[str | None, str | None]:
         error_type if isinstance(error_type, str) else None,
         message if isinstance(message, str) else None,
     )
+
+
+def _as_header(client_context: str) -> str:
+    """Bare JSON as a header can carry it; what the API takes is base64 already."""
+    if client_context.isascii() and client_context.isprintable():
+        return client_context
+    return base64.b64encode(client_context.encode("utf-8", "replace")).decode()
 
 
 def _client_context(header: str | None) -> str | None:

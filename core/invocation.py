@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol
+
+from core.errors import InvocationFailedError
 
 __all__ = ["InvocationResult", "InvokeComplete", "StreamingInvocation", "Underway"]
 
@@ -170,9 +173,10 @@ class StreamingInvocation:
         return await self._underway.discard()
 
     async def aclose(self) -> None:
-        """Cancel it, unless it is over. Idempotent."""
+        """Cancel it, unless it is over. Idempotent; a failure that the reader has been told is not told again."""
         if self._underway.result is None:
-            await self._underway.cancel()
+            with suppress(InvocationFailedError):
+                await self._underway.cancel()
 
     async def __aiter__(self) -> AsyncGenerator[bytes, None]:
         # a generator, so that a `break` closes it

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 from typing import TYPE_CHECKING
 
 from core.emulator.runtime_api import InvokeOutcome
-from core.errors import InitFailedError, RequestTooLargeError, RuntimeClosedError, TooManyRequestsError
+from core.errors import (
+    InitFailedError,
+    InvalidRequestError,
+    RequestTooLargeError,
+    RuntimeClosedError,
+    TooManyRequestsError,
+)
 from core.events import EventBus, InvocationEnded, InvocationStarted, InvocationStreaming
 from core.flight import Canned, Ending, Flight
 from core.http_client import EndpointError
@@ -29,6 +36,10 @@ MAX_REQUEST = 6 * 1024 * 1024
 
 Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 """
+
+
+# it becomes a part of a path and of headers
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 class Invoker:
@@ -66,6 +77,8 @@ class Invoker:
             raise RuntimeClosedError("Stoker is closing and takes no more invocations")
         if len(payload) > MAX_REQUEST:
             raise RequestTooLargeError(name, len(payload), MAX_REQUEST)
+        if request_id is not None:
+            self._check_request_id(request_id)
         flight = Flight(
             request_id or str(uuid.uuid4()),
             function,
@@ -75,8 +88,6 @@ class Invoker:
             overdue=self._overdue,
             keep=self._settings.record_limit if self._records(function) else 0,
         )
-        if flight.request_id in self._flights:
-            raise ValueError(f"request id {flight.request_id} is in use")
         self._flights[flight.request_id] = flight
         self._idle.clear()
         try:
@@ -91,8 +102,11 @@ class Invoker:
 
     async def _serve(self, flight: Flight, client_context: str | None) -> None:
         """Find an instance and hand the event over: to a second one, where not a byte went to the first."""
+        waiter: Waiter | None = None
         for last in (False, True):
-            instance = await self._acquire(flight)
+            # asked again, it keeps its place in the queue
+            waiter = self._pool.enqueue(flight.function_name, flight.request_id, again=waiter)
+            instance = await self._acquire(flight, waiter)
             if instance is None:
                 return
             try:
@@ -121,13 +135,12 @@ class Invoker:
     async def cancel_all(self) -> None:
         """End every invocation that an instance serves. Those that wait are the pool's to refuse."""
         for flight in tuple(self._flights.values()):
-            if flight.instance is not None:
+            if flight.instance is not None and not flight.over:
                 await flight.cancel()
 
-    async def _acquire(self, flight: Flight) -> Instance | None:
+    async def _acquire(self, flight: Flight, waiter: Waiter) -> Instance | None:
         """Wait in the queue for an instance. None where init failed: the flight has its reply then."""
         name, timeout = flight.function_name, self._settings.queue_timeout
-        waiter = self._pool.enqueue(name, flight.request_id)
         try:
             if not waiter.ready.done():
                 self._waiters[flight.request_id] = waiter
@@ -209,6 +222,12 @@ class Invoker:
         instance = flight.instance
         if instance is not None and not instance.state.final:
             self._pool.terminate(instance.id, force=True, reason=f"past its timeout of {flight.function.timeout} s")
+
+    def _check_request_id(self, request_id: str) -> None:
+        if not _REQUEST_ID.fullmatch(request_id):
+            raise InvalidRequestError("request_id", request_id, "must be 1 to 128 letters, digits, and any of . _ -")
+        if request_id in self._flights:
+            raise InvalidRequestError("request_id", request_id, "an invocation of this id is under way: choose another")
 
     def _records(self, function: LambdaFunction) -> bool:
         return self._settings.record_payloads and function.record_payloads

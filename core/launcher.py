@@ -12,6 +12,7 @@ from core.backends.base import Launch, launching
 from core.errors import BackendUnavailableError, ContainerStartFailedError, InitFailedError, LambdaRuntimeError
 from core.events import Event, InstanceLogged, InstancePhaseChanged, InstanceUpdated, Trouble
 from core.instances import InstanceState, Phase, WarmInstance
+from core.pool_state import Plan
 
 if TYPE_CHECKING:
     from core.backends.base import LambdaBackend
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from core.instances import Instance, InstanceExit
     from core.journal import Journal
     from core.logbook import LogBook
-    from core.pool import Plan, WarmPool
+    from core.pool import WarmPool
 
 __all__ = ["Launcher"]
 
@@ -69,7 +70,7 @@ class Launcher:
                 self._ends[instance.id] = self._task(
                     f"end {instance.id}", self._end(instance, force), self._ends, instance
                 )
-            elif force:
+            elif force and instance.id + "!" not in self._ends:
                 # politeness is under way already: the hard end runs beside it
                 self._ends[instance.id + "!"] = self._task(
                     f"kill {instance.id}", self._end(instance, True), self._ends, instance
@@ -95,8 +96,9 @@ class Launcher:
             if not task.cancelled() and (error := task.exception()) is not None:
                 _log.error("%s", name, exc_info=error)
                 self._publish(Trouble(about=instance.id, message=f"{name}: {error}"))
-            # whatever happened to the task, the pool must not wait for it
-            self._the_pool.gone(instance)
+            if group is self._ends or instance.id not in self._ends:
+                # whatever happened to the task, the pool must not wait for it
+                self._the_pool.gone(instance)
 
         task.add_done_callback(done)
         return task
@@ -114,6 +116,7 @@ class Launcher:
             if deploy.missing is not None:
                 raise deploy.missing
             self._phase(instance, "prepare")
+            await self._deploys.mend(deploy)
             # written before anything is created, so that every crash point is recoverable
             await self._journal.put_instance(
                 instance.id, self._owner_id, instance.function_name, instance.backend, instance.deploy_id
@@ -122,6 +125,7 @@ class Launcher:
         except asyncio.CancelledError:
             self._end_phase(instance)
             self._journal.end_instance(instance.id, "cancelled while it started", None)
+            self._logs.end(instance.id)
             raise
         except LambdaRuntimeError as error:
             self._failed(instance, error)
@@ -135,8 +139,10 @@ class Launcher:
             if instance.state is InstanceState.STARTING:
                 self._the_pool.launched(instance, warm)
             else:
+                # its end was asked for in the moment in which it came up: ended as any other is
                 instance.warm = warm
-                await self._end(instance, force=False)
+                self._starts.pop(instance.id, None)
+                self.carry_out(Plan(terminate=[(instance, False)]))
 
     async def _launch(self, instance: Instance, deploy: Deploy) -> WarmInstance:
         """Lambda gives init ten seconds, then once more the function's own timeout.
@@ -193,6 +199,9 @@ class Launcher:
 
     def _logged(self, instance: Instance, lines: Sequence[str]) -> None:
         self._logs.add(instance.id, lines)
+        if instance.state.final:
+            # what it had written before its end
+            self._logs.end(instance.id)
         self._publish(InstanceLogged(instance_id=instance.id, function_name=instance.function_name, lines=tuple(lines)))
 
     def _note(self, instance: Instance, key: str, text: str) -> None:

@@ -630,7 +630,7 @@ def _back_off(failures: int) -> float:
     """Until when (monotonic) to wait after so many failures in a row: the first costs nothing."""
     if failures < 2:
         return 0.0
-    return time.monotonic() + min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2 ** min(failures - 2, 10))
+    return time.monotonic() + min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2.0 ** min(failures - 2, 10))
 
 
 def _fail(future: asyncio.Future[Instance], error: LambdaRuntimeError) -> None:

@@ -246,8 +246,8 @@ class LambdaRuntime:
 
         Waits for an instance in the function's queue. Cancelling the call leaves the queue, or ends
         the instance that already serves it.
-        Raises FunctionNotFoundError, RequestTooLargeError, TooManyRequestsError, RuntimeClosedError,
-        ContainerStartFailedError, InvocationFailedError.
+        Raises FunctionNotFoundError, InvalidRequestError, RequestTooLargeError, TooManyRequestsError,
+        RuntimeClosedError, ContainerStartFailedError, InvocationFailedError.
         """
         return await self._invoker.invoke(
             self.function(name),
@@ -275,11 +275,17 @@ class LambdaRuntime:
         """Pre-warm `count` instances; returns them once all are up.
 
         Raises the first failure (ContainerStartFailedError, TooManyRequestsError, ...) when all have
-        ended; those that came up stay.
+        ended; those that came up stay. Cancelling the call ends those that are not up yet.
         """
         self._deploys.get(name)
+        if count < 1:
+            return []
         wishes = self._pool.wish(name, count)
-        await asyncio.wait(wishes)
+        try:
+            await asyncio.wait(wishes)
+        except asyncio.CancelledError:
+            self._pool.unwish(name, wishes)
+            raise
         return [wish.result().snapshot() for wish in wishes]
 
     async def terminate(self, instance_id: str, force: bool = False) -> None:

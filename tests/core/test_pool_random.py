@@ -228,8 +228,9 @@ class World:
 STEPS: dict[str, Callable[[World, int], None]] = {
     name: getattr(World, name)
     for name in (
-        "configure forget enqueue withdraw launched failed ended release exited terminate pin wish reap backed_off close"
-    ).split()
+        *("configure", "forget", "enqueue", "withdraw", "launched", "failed", "ended", "release"),
+        *("exited", "terminate", "pin", "wish", "reap", "backed_off", "close"),
+    )
 }
 OFTEN = [*STEPS, *["enqueue"] * 5, *["launched"] * 3, *["release"] * 3, "ended", "ended", "configure", "wish"]
 
