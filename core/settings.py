@@ -13,8 +13,6 @@ from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from core.errors import HomeUnusableError, InvalidSettingError
 
 __all__ = ["Settings", "load_settings", "save_settings"]
@@ -87,7 +85,6 @@ class Settings:
 
 
 _DEFAULTS: Mapping[str, object] = {item.name: item.default for item in fields(Settings) if item.default is not MISSING}
-_FILE: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
 
 def load_settings(path: Path) -> Settings:
@@ -157,13 +154,16 @@ def _read(path: Path) -> str:
 
 def _parse(path: Path, text: str) -> dict[str, Any]:
     try:
-        return _FILE.validate_python(json.loads(text), strict=True)
+        found = json.loads(text)
+        if not isinstance(found, dict):
+            raise TypeError("not an object")
+        return found
     except json.JSONDecodeError as error:
         lines = text.splitlines()
         shown = lines[error.lineno - 1].strip()[:80] if error.lineno <= len(lines) else ""
         rule = f"line {error.lineno}: {error.msg}; repair the file or remove it"
         raise InvalidSettingError(f"file {path}", shown, rule) from error
-    except (ValidationError, RecursionError) as error:
+    except (TypeError, RecursionError) as error:
         rule = 'line 1: must be one JSON object, as in {"max_instances": 5}'
         raise InvalidSettingError(f"file {path}", text.strip()[:80], rule) from error
 
