@@ -130,7 +130,11 @@ class ProcessBackend(LambdaBackend):
         if code_zip is None:
             raise NoCodeZipError(function.function_name, "it has no code to run")
         launch.phase("spawn")
-        command = await self._commands.command(function, code_zip, layers, self._bundle)
+        try:
+            bundle = await self._whole_bundle()
+        except OSError as error:
+            raise ContainerStartFailedError(function.function_name, f"{self._home} is not usable: {error}") from error
+        command = await self._commands.command(function, code_zip, layers, bundle)
         notes = dict(command.notes)
         if function.architecture != host_architecture():
             notes["architecture"] = f"{function.architecture} asked for; runs on {host_architecture()}"
@@ -148,6 +152,14 @@ class ProcessBackend(LambdaBackend):
         return WarmInstance(
             endpoint, ProcessHandle(instance.pid, instance.token), {**notes, "memory": instance.memory_source}
         )
+
+    async def _whole_bundle(self) -> ClientBundle | None:
+        """The client bundle, made again if somebody has removed it."""
+        bundle = self._bundle
+        if bundle is None or all(directory.is_dir() for directory in bundle.directories):
+            return bundle
+        self._bundle = await asyncio.get_running_loop().run_in_executor(self._executor, make_bundle, self._home)
+        return self._bundle
 
     def _refuse_if_closed(self, function: LambdaFunction) -> None:
         if self._closed:
