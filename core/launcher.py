@@ -136,12 +136,13 @@ class Launcher:
             )
         else:
             self._end_phase(instance)
+            # the start is over: from here on, also while the pool decides, there is a process to end and no task to cancel
+            self._starts.pop(instance.id, None)
             if instance.state is InstanceState.STARTING:
                 self._the_pool.launched(instance, warm)
             else:
-                # its end was asked for in the moment in which it came up: ended as any other is
+                # its end was asked for in the moment in which it came up
                 instance.warm = warm
-                self._starts.pop(instance.id, None)
                 self.carry_out(Plan(terminate=[(instance, False)]))
 
     async def _launch(self, instance: Instance, deploy: Deploy) -> WarmInstance:
