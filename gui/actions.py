@@ -38,6 +38,9 @@ class Actions(QObject):
             "add_folder", "Add function from a folder…", "Choose a folder with the code", "Ctrl+Shift+O"
         )
         self.edit = self._make("edit", "Edit…", "Change the selected function", "F2")
+        self.reload = self._make(
+            "reload", "Reload code", "Read the selected function's code again from where it came", "F5"
+        )
         self.clone = self._make("clone", "Clone…", "Add a copy of the selected function", "Ctrl+D")
         self.remove = self._make("remove", "Remove…", "Forget the selected function", "Ctrl+Del", context=local)
 

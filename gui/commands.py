@@ -105,6 +105,7 @@ class Commands(QObject):
         yield a.add_zip, None
         yield a.add_folder, None
         yield a.edit, no_function
+        yield a.reload, no_function
         yield a.clone, no_function
         yield a.remove, no_function
         yield a.invoke, None if self._workbench.current is not None else _NO_FUNCTION
@@ -134,6 +135,7 @@ class Commands(QObject):
         a.add_zip.triggered.connect(lambda: self._start("Add a function", self._add_chosen(folder=False)))
         a.add_folder.triggered.connect(lambda: self._start("Add a function", self._add_chosen(folder=True)))
         a.edit.triggered.connect(lambda: self._of_function("Edit", self._edit))
+        a.reload.triggered.connect(lambda: self._of_function("Reload the code of", self._reload))
         a.clone.triggered.connect(lambda: self._of_function("Clone", self._clone))
         a.remove.triggered.connect(lambda: self._of_function("Remove", self._remove))
         a.invoke.triggered.connect(self._workbench.invoke)
@@ -177,6 +179,10 @@ class Commands(QObject):
         dialog.form.show_function(self._runtime.function(name), name, rename=False)
         if await ask(dialog) == QDialog.DialogCode.Accepted and dialog.stored is not None:
             self._stored(dialog.stored, "Saved")
+
+    async def _reload(self, name: str) -> None:
+        changed = await self._runtime.refresh_code(name)
+        self.done.emit(f"Reloaded the code of {name}" if changed else f"The code of {name} has not changed")
 
     async def _clone(self, name: str) -> None:
         names = self._model.names()

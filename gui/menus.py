@@ -17,7 +17,7 @@ def fill_menus(bar: QMenuBar, actions: Actions) -> None:
     functions = _menu(bar, "&Function")
     functions.addActions([a.add, a.add_zip, a.add_folder])
     functions.addSeparator()
-    functions.addActions([a.edit, a.clone, a.remove])
+    functions.addActions([a.edit, a.reload, a.clone, a.remove])
     functions.addSeparator()
     functions.addActions([a.invoke, a.cancel])
     functions.addSeparator()

@@ -288,6 +288,24 @@ async def test_edit_keeps_what_was_not_changed_and_clone_takes_saved_events_alon
     assert [event.title for event in await runtime.saved_events("echo-copy")] == ["greeting"]
 
 
+async def test_reload_takes_edited_code_in(window: MainWindow, tmp_path: Path) -> None:
+    runtime = window.context.runtime
+    code = python_code(tmp_path / "edited", ECHO)
+    await runtime.add_function(python_function("edited", code))
+    window.coalescer.flush()
+    window.functions.select("edited")
+    (instance,) = await runtime.launch("edited")
+    said: list[str] = []
+    window.commands.done.connect(said.append)
+    window.actions_.reload.trigger()
+    await until(lambda: said == ["The code of edited has not changed"])
+    (code / "app.py").write_text("def handler(event, context):\n    return 'edited'\n")
+    window.actions_.reload.trigger()
+    await until(lambda: said[1:] == ["Reloaded the code of edited"])
+    await until(lambda: all(i.id != instance.id for i in runtime.instances()))
+    assert (await runtime.invoke("edited")).payload == b'"edited"'
+
+
 async def test_remove_asks_first(window: MainWindow, echo: str) -> None:
     runtime = window.context.runtime
     await until(window.actions_.remove.isEnabled)
