@@ -136,7 +136,8 @@ class Launcher:
             )
         else:
             self._end_phase(instance)
-            # the start is over: from here on, also while the pool decides, there is a process to end and no task to cancel
+            # the start is over: whatever the pool decides from here on, there is a process to end
+            # and no task to cancel
             self._starts.pop(instance.id, None)
             if instance.state is InstanceState.STARTING:
                 self._the_pool.launched(instance, warm)
