@@ -142,6 +142,7 @@ async def _serve(window: MainWindow, stack: AsyncExitStack) -> None:
     await listener.open()
     stack.push_async_callback(listener.close)
     window.tasks.start("Install the samples", _install_samples(window))
+    window.tasks.start("Look for what was left behind", window.commands.tell_of_stale())
     await window.shutdown.closed.wait()
 
 

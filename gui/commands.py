@@ -83,6 +83,14 @@ class Commands(QObject):
 
     # --- when
 
+    async def tell_of_stale(self) -> None:
+        """Say it when an earlier Stoker left something behind; what becomes of it is the person's to decide."""
+        left = [each for each in await self._runtime.reap_stale(dry_run=True) if each.reap]
+        if left:
+            self.done.emit(
+                f"An earlier Stoker left {plural(len(left), 'instance')} behind: see {self._actions.reap_stale.text()}"
+            )
+
     def update(self, *_: object) -> None:
         """Enable what can be done now; the rest says in its tooltip why it cannot."""
         a, set_available = self._actions, self._actions.set_available

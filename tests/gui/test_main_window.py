@@ -11,9 +11,11 @@ from PySide6.QtGui import QAction, QDragEnterEvent, QDropEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QDialog, QLabel, QLineEdit, QToolButton, QWidget
 
+from core.backends.scratch import InstanceDirectory, InstanceRecord
 from core.errors import LambdaRuntimeError
 from core.events import Trouble
 from core.instances import InstanceState
+from core.owners import Owner
 from core.runtime import LambdaRuntime
 from gui.main_window import MainWindow, open_window
 from gui.shutdown import Answer
@@ -304,6 +306,19 @@ async def test_reload_takes_edited_code_in(window: MainWindow, tmp_path: Path) -
     await until(lambda: said[1:] == ["Reloaded the code of edited"])
     await until(lambda: all(i.id != instance.id for i in runtime.instances()))
     assert (await runtime.invoke("edited")).payload == b'"edited"'
+
+
+async def test_what_an_earlier_stoker_left_is_told_at_the_start(window: MainWindow) -> None:
+    said: list[str] = []
+    window.commands.done.connect(said.append)
+    await window.commands.tell_of_stale()
+    assert said == []
+    home = window.context.runtime.home
+    owner = Owner.acquire(home)
+    InstanceDirectory(home / "instances", InstanceRecord(owner.id, "i-left", "echo", "0" * 32)).create()
+    owner.release(keep=True)
+    await window.commands.tell_of_stale()
+    assert said == ["An earlier Stoker left 1 instance behind: see Reap stale…"]
 
 
 async def test_remove_asks_first(window: MainWindow, echo: str) -> None:
