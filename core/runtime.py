@@ -15,7 +15,7 @@ import platformdirs
 from core.archives import ArchiveStore
 from core.backends.base import BackendHealth, LambdaBackend, StaleCandidate
 from core.catalogue import Catalogue, Deploy
-from core.errors import LambdaRuntimeError, UnsupportedRuntimeError
+from core.errors import HomeUnusableError, LambdaRuntimeError, UnsupportedRuntimeError
 from core.events import BackendChanged, EventBus, FunctionAdded, FunctionChanged, FunctionRemoved, Trouble
 from core.functions import LambdaFunction
 from core.http_client import InvokeClient
@@ -138,7 +138,11 @@ class LambdaRuntime:
                 backends = [ProcessBackend(path, owner.id, local=local)]
             for backend in backends:
                 stack.push_async_callback(backend.aclose)
-                await backend.start()
+                try:
+                    await backend.start()
+                except OSError as error:
+                    where = str(error.filename or path)
+                    raise HomeUnusableError(where, f"the {backend.name} backend needs it ({error.strerror})") from error
             runtime = cls(
                 home=path,
                 settings=settings,
@@ -172,7 +176,7 @@ class LambdaRuntime:
 
         Replacing is a deploy change where code or launch configuration differ: idle instances of the
         old deploy go at once, busy ones drain.
-        Raises ZipExtractionFailedError, NoCodeZipError, InvalidFunctionError.
+        Raises ZipExtractionFailedError, NoCodeZipError, InvalidFunctionError, HomeUnusableError.
         """
         async with self._changing:
             await self._take_in(await self._deploys.build(function))
@@ -475,7 +479,7 @@ class LambdaRuntime:
                 # an instance of an older deploy still runs from archives that no function names
                 if all(self._deploys.has_deploy(instance.deploy_id) for instance in self._pool):
                     await self._deploys.collect()
-        except OSError as error:
+        except (OSError, LambdaRuntimeError) as error:
             self.events.publish(Trouble(about="archives", message=f"unused archives could not be removed: {error}"))
 
     async def _restore(self) -> None:

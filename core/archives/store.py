@@ -37,7 +37,7 @@ from core.archives.extraction import contents_of
 from core.archives.packing import pack
 from core.archives.unpacking import digest_of, matches, remove_tree, sync_folder, tree_size, unpack
 from core.archives.zip_entries import BOUNDS, Bounds, Checkpoint, Contents
-from core.errors import ZipExtractionFailedError
+from core.errors import HomeUnusableError, ZipExtractionFailedError
 
 __all__ = ["Archive", "ArchiveStore"]
 
@@ -89,7 +89,8 @@ class ArchiveStore:
         """Take a zip file, a zip's bytes or a folder; check and unpack it once.
 
         Of a folder, everything is taken but byte code and version control (`core.archives.packing.LEFT_OUT`).
-        Raises ZipExtractionFailedError with the entry and the reason; nothing is kept then.
+        Raises ZipExtractionFailedError with the entry and the reason, and HomeUnusableError where the
+        store itself cannot be used; nothing is kept then.
         """
         if not isinstance(source, bytes):
             source = Path(source)
@@ -120,7 +121,11 @@ class ArchiveStore:
 
         def guarded() -> _T:
             checkpoint()
-            self._prepare()
+            try:
+                self._prepare()
+            except OSError as error:
+                where = error.filename or self._zips.parent
+                raise HomeUnusableError(str(where), f"archives cannot be kept there ({error.strerror})") from error
             return work(checkpoint)
 
         job = self._executor.submit(guarded)

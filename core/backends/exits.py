@@ -77,8 +77,10 @@ def watch_exit(process: Popen[bytes], ended: Callable[[], None]) -> Callable[[],
             os.close(descriptor)
 
     def readable() -> None:
-        stop()
-        ended()
+        # a loop that queues what it hears may call this once more after the watch was stopped
+        if not stopped:
+            stop()
+            ended()
 
     loop.add_reader(descriptor, readable)
     return stop
