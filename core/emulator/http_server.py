@@ -69,9 +69,18 @@ class HttpServer:
             sock.bind((host, port))
             sock.listen(128)
             sock.setblocking(False)
-            self._server = await asyncio.get_running_loop().create_server(lambda: HttpConnection(self), sock=sock)
+            server = self._server = await asyncio.get_running_loop().create_server(
+                lambda: HttpConnection(self), sock=sock, start_serving=False
+            )
         except BaseException:
             sock.close()
+            raise
+        try:
+            await server.start_serving()
+        except BaseException:
+            # by the server and not merely the socket: the loop would go on watching its descriptor, and
+            # be deaf to whatever gets that number next
+            server.close()
             raise
         bound = sock.getsockname()
         self.address = f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"

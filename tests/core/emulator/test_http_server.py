@@ -43,6 +43,21 @@ def hello(exchange: Exchange) -> None:
     exchange.respond(200, f"{exchange.method} {exchange.path} {exchange.query}".encode())
 
 
+async def test_a_start_that_is_cancelled_leaves_the_descriptor_to_the_next() -> None:
+    for turns in range(3):
+        cancelled = HttpServer(hello)
+        starting = asyncio.create_task(cancelled.start())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        async with serving(hello) as (_, client):
+            await client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            async with asyncio.timeout(5):
+                assert b"200" in await client.reader.readuntil(b"\r\n\r\n")
+        await cancelled.aclose()
+
+
 async def test_bodies_and_trailers_stream_both_ways() -> None:
     async with serving(echo) as (_, client):
         for word in (b"one", b"two"):  # the second by the same connection
