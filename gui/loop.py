@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import Context
-from typing import Any
+from typing import Any, TypeVar
 
 from PySide6.QtCore import Qt, QTimer
 from PySide6.QtWidgets import QApplication
@@ -16,6 +16,7 @@ from shiboken6 import isValid
 __all__ = ["QtLoop", "make_loop"]
 
 _FEW_CANCELLED = 100
+_T = TypeVar("_T")
 
 
 class QtLoop(QEventLoop):  # type: ignore[misc]
@@ -56,6 +57,27 @@ class QtLoop(QEventLoop):  # type: ignore[misc]
         if self._due[0] is handle:
             self._wind()
         return handle
+
+    def run_until_complete(self, future: Awaitable[_T]) -> _T:
+        """As asyncio's.
+
+        qasync handles Qt's events once more when the loop has ended: timers then start tasks, and
+        tasks take steps, outside of a running loop, and fail. Here they wait for the next run.
+        """
+        self._check_closed()
+        task = asyncio.ensure_future(future, loop=self)
+
+        def stop(_: object) -> None:
+            self.stop()
+
+        task.add_done_callback(stop)
+        try:
+            self.run_forever()
+        finally:
+            task.remove_done_callback(stop)
+        if not task.done():
+            raise RuntimeError("the loop was stopped before what it ran had ended")
+        return task.result()
 
     def close(self) -> None:
         """Let the timers go with the loop."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from gui.loop import QtLoop
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QApplication
+
+from gui.loop import QtLoop, make_loop
 
 
 def the_loop() -> QtLoop:
@@ -67,3 +70,23 @@ async def test_timeouts_and_sleeps_work_on_it() -> None:
     except TimeoutError:
         pass
     assert 0.05 <= loop.time() - began < 2
+
+
+def test_what_is_due_when_a_run_ends_waits_for_the_next_run(qapp: QApplication) -> None:
+    """Outside of a running loop a task's step, or a timer that starts one, would fail."""
+    loop = make_loop(qapp)
+    seen: list[asyncio.AbstractEventLoop] = []
+
+    def note() -> None:
+        seen.append(asyncio.get_running_loop())
+
+    async def leave_something() -> None:
+        for _ in range(20):
+            QTimer.singleShot(0, note)
+            loop.call_soon(note)
+
+    loop.run_until_complete(leave_something())
+    loop.run_until_complete(asyncio.sleep(0.05))
+    loop.close()
+    assert len(seen) == 40
+    assert set(seen) == {loop}
