@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
-from core.archives import ArchiveStore
 from core.backends.base import BackendHealth, LambdaBackend, StaleCandidate
 from core.catalogue import Catalogue, Deploy
 from core.errors import HomeUnusableError, LambdaRuntimeError, UnsupportedRuntimeError
-from core.events import BackendChanged, EventBus, FunctionAdded, FunctionChanged, FunctionRemoved, Trouble
+from core.events import BackendChanged, FunctionAdded, FunctionChanged, FunctionRemoved, Trouble
 from core.functions import LambdaFunction
+from core.home import Home, home_path, open_home
 from core.http_client import InvokeClient
 from core.instances import Instance, InstanceSnapshot, InstanceState, MemoryUsage
 from core.invocation import InvocationResult, StreamingInvocation
 from core.invoker import MAX_REQUEST, Invoker
-from core.journal import InvocationRecord, Journal, SavedEvent
+from core.journal import InvocationRecord, SavedEvent
 from core.launcher import Launcher
 from core.local_emulators import LocalEmulators
 from core.logbook import LogBook
-from core.owners import HomeLock, Owner, OwnerState, forget_owner, mark_owner_dead, owner_state
+from core.owners import OwnerState, forget_owner, owner_state
 from core.pool import PoolFunction, PoolLimits, WarmPool
 from core.scribe import Scribe
-from core.settings import Settings, load_settings
+from core.settings import Settings
 
 __all__ = ["MAX_REQUEST", "LambdaRuntime"]
 
@@ -37,25 +34,15 @@ __all__ = ["MAX_REQUEST", "LambdaRuntime"]
 class LambdaRuntime:
     """One open home: its functions, its pool and its history. Made by `open`."""
 
-    def __init__(
-        self,
-        *,
-        home: Path,
-        settings: Settings,
-        owner_id: str,
-        journal: Journal,
-        archives: ArchiveStore,
-        backends: Sequence[LambdaBackend],
-        client: InvokeClient,
-        events: EventBus,
-    ) -> None:
-        self.home = home
+    def __init__(self, home: Home, backends: Sequence[LambdaBackend], client: InvokeClient) -> None:
+        settings, journal, events = home.settings, home.journal, home.events
+        self.home = home.path
         self.settings = settings
-        self.owner_id = owner_id
+        self.owner_id = home.owner_id
         self.journal = journal
         self.events = events
         self._backends = {backend.name: backend for backend in backends}
-        self._deploys = Catalogue(archives, journal)
+        self._deploys = Catalogue(home.archives, journal)
         self._logs = LogBook()
         self.news = [*journal.news]
         """What opening the home had to tell, before anyone could subscribe to `events`."""
@@ -66,7 +53,7 @@ class LambdaRuntime:
             journal=journal,
             logs=self._logs,
             publish=events.publish,
-            owner_id=owner_id,
+            owner_id=home.owner_id,
             init_timeout=settings.init_timeout,
         )
         self._pool = WarmPool(
@@ -102,64 +89,25 @@ class LambdaRuntime:
         the first is the default. `overrides` are fields of `Settings`.
         Raises HomeInUseError, HomeUnusableError, JournalTooNewError, InvalidSettingError.
         """
-        path = _home_path(home)
-        events = EventBus()
         async with AsyncExitStack() as stack:
-            lock = HomeLock(path)
-            lock.acquire()
-            stack.callback(lock.release)
-            settings = (settings or load_settings(path / "settings.json")).with_overrides(**overrides)
-            owner = Owner.acquire(path)
-            stack.callback(owner.release)
-
-            def trouble(message: str) -> None:
-                events.publish(Trouble(about="journal", message=message))
-
-            journal = await Journal.open(
-                path / "journal.sqlite",
-                history_limit=settings.history_limit,
-                history_days=settings.history_days,
-                on_trouble=trouble,
-            )
-            stack.push_async_callback(journal.close)
-            await journal.put_owner(owner.id)
-            for earlier in await journal.owners():
-                # the home's lock is ours: whoever owned anything in it before has ended
-                if earlier.id != owner.id and earlier.ended_wall is None:
-                    mark_owner_dead(earlier.id)
-            executor = ThreadPoolExecutor(2, thread_name_prefix="stoker-archives")
-            stack.callback(executor.shutdown)
+            opened = await stack.enter_async_context(open_home(home_path(home), settings, overrides))
             local = LocalEmulators()
             client = InvokeClient(local)
             stack.push_async_callback(client.aclose)
             if backends is None:
                 from core.backends.process import ProcessBackend
 
-                backends = [ProcessBackend(path, owner.id, local=local)]
+                backends = [ProcessBackend(opened.path, opened.owner_id, local=local)]
             for backend in backends:
                 stack.push_async_callback(backend.aclose)
-                try:
-                    await backend.start()
-                except OSError as error:
-                    where = str(error.filename or path)
-                    raise HomeUnusableError(where, f"the {backend.name} backend needs it ({error.strerror})") from error
-            runtime = cls(
-                home=path,
-                settings=settings,
-                owner_id=owner.id,
-                journal=journal,
-                archives=ArchiveStore(path / "archives", executor),
-                backends=backends,
-                client=client,
-                events=events,
-            )
+                await _start(backend, opened.path)
+            runtime = cls(opened, backends, client)
             await runtime._restore()
             runtime._tidy()
             try:
                 yield runtime
             finally:
                 await runtime.close()
-                await journal.end_owner(owner.id)
 
     # --- functions
 
@@ -511,6 +459,9 @@ class LambdaRuntime:
             await asyncio.wait(waits)
 
 
-def _home_path(home: Path | str | None) -> Path:
-    path = Path(home).expanduser() if home is not None else platformdirs.user_data_path("stoker")
-    return path.absolute()
+async def _start(backend: LambdaBackend, home: Path) -> None:
+    try:
+        await backend.start()
+    except OSError as error:
+        where = str(error.filename or home)
+        raise HomeUnusableError(where, f"the {backend.name} backend needs it ({error.strerror})") from error
