@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from core.functions import LambdaFunction
     from core.http_client import InvokeClient
     from core.instances import Instance
-    from core.pool import WarmPool
-    from core.pool_state import Waiter
+    from core.pool import Waiter, WarmPool
     from core.scribe import Scribe
     from core.settings import Settings
 

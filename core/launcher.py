@@ -12,7 +12,7 @@ from core.backends.base import Launch, launching
 from core.errors import BackendUnavailableError, ContainerStartFailedError, InitFailedError, LambdaRuntimeError
 from core.events import Event, InstanceLogged, InstancePhaseChanged, InstanceUpdated, Trouble
 from core.instances import InstanceState, Phase, WarmInstance
-from core.pool_state import Plan
+from core.pool import Plan
 
 if TYPE_CHECKING:
     from core.backends.base import LambdaBackend

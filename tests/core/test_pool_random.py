@@ -45,16 +45,16 @@ class World:
                 self.ending.append(instance)
         if plan.launch:
             assert not self.closed
-            for room in pool._rooms.values():
+            for room in pool._books.rooms.values():
                 for_waiters = [i for i in plan.launch if i.reason == "an invocation waits"]
                 if any(i.function_name == room.spec.name for i in for_waiters):
                     unpromised = room.starting - len(room.promised)
                     assert unpromised <= len(room.waiters) + room.spec.min_warm, "more starts than waiters need"
                 if any(i.function_name == room.spec.name for i in plan.launch):
                     assert room.counted <= room.spec.max_instances
-            assert pool._counted <= BUDGET
-            assert pool._memory <= MEMORY
-            assert pool._starting <= STARTS
+            assert pool._books.counted <= BUDGET
+            assert pool._books.memory <= MEMORY
+            assert pool._books.starting <= STARTS
 
     # --- what may happen
 
@@ -152,7 +152,7 @@ class World:
         self.pool.reap_idle(0, NAMES[n % 3])
 
     def backed_off(self, _: int) -> None:
-        for room in self.pool._rooms.values():
+        for room in self.pool._books.rooms.values():
             room.not_before = 0.0
         self.pool._run()
 
@@ -174,10 +174,10 @@ class World:
                 assert all(w.sequence > waiter.sequence for w in older), "served out of turn"
         instances = list(pool)
         counted = [i for i in instances if i.state in {S.STARTING, S.IDLE, S.BUSY}]
-        assert pool._counted == len(counted)
-        assert pool._memory == sum(i.memory_limit_mb for i in counted)
-        assert pool._starting == sum(i.state is S.STARTING for i in instances)
-        assert pool._waiting == pool.waiting() == sum(len(r.waiters) for r in pool._rooms.values())
+        assert pool._books.counted == len(counted)
+        assert pool._books.memory == sum(i.memory_limit_mb for i in counted)
+        assert pool._books.starting == sum(i.state is S.STARTING for i in instances)
+        assert pool._books.waiting == pool.waiting() == sum(len(r.waiters) for r in pool._books.rooms.values())
         held = [w.ready.result() for w in self.flights]
         assert len({id(i) for i in held}) == len(held), "one instance, two invocations"
         for instance in instances:
@@ -187,7 +187,7 @@ class World:
                 assert instance in self.ending, "nobody ends it"
             if instance.state is S.STARTING:
                 assert instance in self.starting, "nobody starts it"
-        for name, room in pool._rooms.items():
+        for name, room in pool._books.rooms.items():
             own = [i for i in instances if i.function_name == name]
             assert list(room.instances.values()) == own
             assert room.counted == sum(i in counted for i in own)
@@ -202,7 +202,7 @@ class World:
             assert room.known or room.instances, "an empty room of a function that was removed"
             assert not (room.waiters and room.idle), "an instance is free and an invocation waits"
         for wish in self.wishes:
-            known = [w for r in pool._rooms.values() for w in (*r.wishes, *r.promised.values())]
+            known = [w for r in pool._books.rooms.values() for w in (*r.wishes, *r.promised.values())]
             assert wish.done() or wish in known, "a promise that nobody keeps"
         for waiter in self.waiting:
             assert waiter.ready.done() or pool.position(waiter) > 0, "a waiter that nobody serves"
@@ -222,7 +222,7 @@ class World:
         assert not self.waiting
         assert not self.flights
         assert all(w.done() for w in self.wishes)
-        assert self.pool._gone == {}
+        assert self.pool._books.gone == {}
 
 
 STEPS: dict[str, Callable[[World, int], None]] = {
