@@ -12,19 +12,18 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from core import limits
 from core.errors import InvalidFunctionError
 from core.runtimes import Runtime, runtime_of
 
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
-
 __all__ = ["ImageConfig", "LambdaFunction", "Layer", "host_architecture"]
+
+
+_Part = TypeVar("_Part", "Layer", "ImageConfig")
 
 
 def host_architecture() -> str:
@@ -152,13 +151,22 @@ class LambdaFunction:
 
         Raises InvalidFunctionError where it is not JSON, lacks a field or breaks a rule.
         """
-        # imported here: pydantic costs more than all of this module, and only this boundary needs it
-        from pydantic import ValidationError
-
         try:
-            return _adapter().validate_json(text, strict=True)
-        except ValidationError as error:
-            raise _first_reason(error.errors(include_url=False)[0]) from None
+            document = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            # the text itself is not shown: it may hold secrets
+            raise InvalidFunctionError("document", type(text).__name__, f"is not JSON: {error}") from None
+        if not isinstance(document, dict):
+            raise InvalidFunctionError("document", type(document).__name__, "must be a JSON object")
+        known = {each.name for each in dataclasses.fields(cls)}
+        given = {name: value for name, value in document.items() if name in known}
+        if isinstance(given.get("layers"), list):
+            given["layers"] = [_part(Layer, f"layers.{n}", each) for n, each in enumerate(given["layers"])]
+        if given.get("image_config") is not None:
+            given["image_config"] = _part(ImageConfig, "image_config", given["image_config"])
+        if "function_name" not in given:
+            raise InvalidFunctionError("function_name", None, "is missing")
+        return cls(**given)
 
     def _check_zip(self) -> None:
         if self.runtime is None:
@@ -238,17 +246,13 @@ def _plain(value: Any) -> Any:
             return value
 
 
-@cache
-def _adapter() -> TypeAdapter[LambdaFunction]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(LambdaFunction)
-
-
-def _first_reason(error: Any) -> InvalidFunctionError:
-    cause = error.get("ctx", {}).get("error")
-    if isinstance(cause, InvalidFunctionError):
-        return cause
-    where = ".".join(str(part) for part in error["loc"]) or "document"
-    # the input itself is not shown: it may be, or contain, the environment
-    return InvalidFunctionError(where, type(error["input"]).__name__, f"cannot be read: {error['msg']}")
+def _part(kind: type[_Part], field_name: str, value: object) -> _Part:
+    """A layer or an image's settings, from the object that stands for it. Keys of a newer version are ignored."""
+    if not isinstance(value, dict):
+        raise InvalidFunctionError(field_name, type(value).__name__, "must be a JSON object")
+    fields = dataclasses.fields(kind)
+    for each in fields:
+        missing = each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
+        if missing and each.name not in value:
+            raise InvalidFunctionError(f"{field_name}.{each.name}", None, "is missing")
+    return kind(**{each.name: value[each.name] for each in fields if each.name in value})
