@@ -269,6 +269,9 @@ class Store:
     @contextmanager
     def _transaction(self, *, durable: bool = False) -> Iterator[None]:
         """All or nothing. `durable` also survives a power cut (an fsync); the rest survives a kill."""
+        if not self.path.exists():
+            # SQLite would go on writing to a file that nobody can find any more
+            raise HomeUnusableError(str(self.path), "it was removed while Stoker worked: close it and open it again")
         try:
             if durable:
                 self._db.execute("PRAGMA synchronous = FULL")

@@ -672,3 +672,17 @@ def test_a_batch_that_is_put_back_is_the_next_one_again() -> None:
     pending.put_back(first)
     assert pending.take().events == first.events
     assert [pending.take().rows for _ in range(3)] == [500, 200, 0]
+
+
+async def test_a_journal_that_is_removed_while_it_is_open_is_told_once(path: Path, told: list[str]) -> None:
+    journal = await Journal.open(path, on_trouble=told.append)
+    path.unlink()
+    with pytest.raises(HomeUnusableError, match="removed while Stoker worked"):
+        await journal.put_function("a", "{}", None, [])
+    for _ in range(3):
+        journal.record_event("Happened", {}, 1.0)
+        assert not await journal.flush()
+    assert len(told) == 1
+    assert "removed while Stoker worked" in told[0]
+    await journal.close()
+    assert not path.exists()
