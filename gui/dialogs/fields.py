@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QGridLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QGridLayout, QLabel, QLineEdit, QSpinBox, QVBoxLayout, QWidget
 
 __all__ = ["Fields", "whole_number"]
 
@@ -76,6 +76,13 @@ class Fields(QWidget):
         self._grid.addWidget(label, place, column, Qt.AlignmentFlag.AlignTop)
         self._errors[key] = error
         self._fields[key] = field
+        # what is being mended is not called wrong any more
+        if isinstance(field, QLineEdit):
+            field.textEdited.connect(lambda _: self.wrong(key, ""))
+        elif isinstance(field, QSpinBox):
+            field.valueChanged.connect(lambda _: self.wrong(key, ""))
+        elif isinstance(field, QComboBox):
+            field.activated.connect(lambda _: self.wrong(key, ""))
 
     def finish(self) -> None:
         """Push what was added to the top."""
@@ -88,6 +95,8 @@ class Fields(QWidget):
     def wrong(self, key: str, text: str) -> None:
         """Show what is wrong with a field, and go to it."""
         error, field = self._errors[key], self._fields[key]
+        if not text and not error.text():
+            return
         error.setText(text)
         error.setVisible(bool(text))
         field.setProperty("wrong", bool(text))
@@ -98,6 +107,5 @@ class Fields(QWidget):
 
     def clear(self) -> None:
         """Nothing is wrong any more."""
-        for key, error in self._errors.items():
-            if error.text():
-                self.wrong(key, "")
+        for key in self._errors:
+            self.wrong(key, "")

@@ -18,9 +18,12 @@ from gui.dialogs.choose import choose_folder, choose_zip
 from gui.dialogs.function_form import Defaults, FunctionForm
 from gui.dialogs.guess import guess
 from gui.errors import words_for
+from gui.formatting import elide_end
 from gui.tasks import Tasks
 
 __all__ = ["FunctionDialog"]
+
+_VERBS = ("is ", "may ", "must ", "has ")
 
 Store = Callable[[LambdaFunction], Awaitable[object]]
 
@@ -99,6 +102,8 @@ class FunctionDialog(StokerDialog):
         try:
             await self._store(function)
         except (LambdaRuntimeError, OSError) as error:
+            # a disabled field could not take the focus, which would stay on Cancel
+            self._set_busy(False)
             self._show(error)
         else:
             self.stored = function
@@ -112,6 +117,8 @@ class FunctionDialog(StokerDialog):
     def _show(self, error: Exception) -> None:
         text = words_for(error)
         match error:
+            case InvalidFunctionError(field="environment" | "tags" as field, value=str(value), rule=rule) if value:
+                shown = self.form.wrong(field, _about_row(value, rule))
             case InvalidFunctionError(field=field, rule=rule):
                 shown = self.form.wrong(field, _sentence(rule))
             case ZipExtractionFailedError(archive=archive):
@@ -147,6 +154,13 @@ class FunctionDialog(StokerDialog):
         # the dialog may have been closed in the meantime
         if isValid(self):
             self.form.apply_guess(code, found)
+
+
+def _about_row(value: str, rule: str) -> str:
+    """The rule with the row that breaks it before it, as there may be many."""
+    named = elide_end(value, 64)
+    joint = " " if rule.startswith(_VERBS) else ": "
+    return named + joint + rule + ("" if rule.endswith(".") else ".")
 
 
 def _sentence(rule: str) -> str:

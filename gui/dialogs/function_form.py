@@ -86,8 +86,11 @@ class FunctionForm(QWidget):
         self._base = function
         self._image = function.package_type == "Image"
         self.name.setText(name)
+        # it can be read and copied, so it is not greyed out
         self.name.setReadOnly(not rename)
-        self.name.setEnabled(rename)
+        if not rename:
+            self.name.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+            self.name.setToolTip("The name stays: Clone… makes a function with another one")
         self.code.setText(str(function.code or function.image_uri or ""))
         if self._image:
             for each in (self.runtime, self.handler, self._zip, self._folder, self.layers):

@@ -239,7 +239,7 @@ async def test_editing_shows_everything_and_keeps_a_fraction_of_a_second(
     )
     dialog.form.show_function(function, "fine", rename=False)
     assert "deprecated" in find(dialog, QComboBox, "runtime").currentText()
-    assert not find(dialog, QLineEdit, "function_name").isEnabled()
+    assert find(dialog, QLineEdit, "function_name").isReadOnly()
     click(dialog, "yes")
     await until(lambda: store.taken)
     assert store.taken == [function]
@@ -292,3 +292,32 @@ def test_nothing_is_guessed_where_nothing_tells(tmp_path: Path) -> None:
 )
 def test_a_name_is_made_from_the_file(path: str, name: str) -> None:
     assert name_for(Path(path)) == name
+
+
+async def test_a_refused_archive_leaves_the_cursor_at_the_code(
+    dialog: FunctionDialog, store: Store, tmp_path: Path
+) -> None:
+    fill(dialog, "fine", python_code(tmp_path / "fine", ECHO))
+    store.error = ZipExtractionFailedError(str(tmp_path / "fine"), "entry '../x': leaves the archive (..)")
+    find(dialog, QPushButton, "yes").setFocus()
+    click(dialog, "yes")
+    error = find(dialog, QLabel, "code_error")
+    await until(lambda: bool(error.text()))
+    assert dialog.focusWidget() is find(dialog, QLineEdit, "code")
+
+
+async def test_an_error_goes_when_its_field_is_mended(dialog: FunctionDialog, tmp_path: Path) -> None:
+    fill(dialog, "x" * 65, python_code(tmp_path / "fine", ECHO))
+    dialog.submit()
+    error, name = find(dialog, QLabel, "function_name_error"), find(dialog, QLineEdit, "function_name")
+    assert error.isVisible()
+    QTest.keyClick(name, Qt.Key.Key_Backspace)
+    assert not error.isVisible()
+    assert not name.property("wrong")
+
+
+async def test_an_error_among_many_rows_names_the_row(dialog: FunctionDialog, tmp_path: Path) -> None:
+    fill(dialog, "fine", python_code(tmp_path / "fine", ECHO))
+    dialog.form.environment.set_pairs({"FINE": "1", "AWS_REGION": "x"})
+    dialog.submit()
+    assert find(dialog, QLabel, "environment_error").text().startswith("AWS_REGION is reserved")
