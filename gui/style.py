@@ -7,14 +7,10 @@ Widgets ask for a role by a dynamic property: `role` on labels ("title", "headin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from PySide6.QtGui import QColor, QPalette
 
 from gui.icons import icon_path
-
-if TYPE_CHECKING:
-    from gui.tokens import Tokens
+from gui.tokens import Tokens, ink
 
 __all__ = ["palette", "style_sheet"]
 
@@ -91,6 +87,7 @@ QPushButton, QToolButton {{
   padding: 3px 11px; min-height: 20px;
 }}
 QPushButton:hover, QToolButton:hover {{ background: {hover}; }}
+QPushButton[danger="true"]:hover, QToolButton[danger="true"]:hover {{ color: {t.text}; }}
 QPushButton:pressed, QToolButton:pressed, QToolButton:checked {{ background: {press}; }}
 QPushButton:focus, QToolButton:focus {{ border-color: {t.accent}; }}
 QPushButton:disabled, QToolButton:disabled {{ color: {off}; background: {t.raised}; }}
@@ -120,7 +117,9 @@ QLineEdit, QSpinBox, QDoubleSpinBox, QComboBox {{
   background: {t.background}; color: {t.text}; border: 1px solid {t.line}; border-radius: 7px;
   padding: 3px 8px; min-height: 20px; selection-background-color: {t.accent}; selection-color: {t.on_accent};
 }}
+QLineEdit, QPlainTextEdit, QTextEdit {{ placeholder-text-color: {t.dim}; }}
 QLineEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus, QComboBox:focus {{ border-color: {t.accent}; }}
+QLineEdit[readOnly="true"] {{ color: {t.dim}; }}
 QLineEdit:disabled, QSpinBox:disabled, QDoubleSpinBox:disabled, QComboBox:disabled {{ color: {off}; }}
 QLineEdit[wrong="true"], QSpinBox[wrong="true"], QComboBox[wrong="true"], QTableWidget[wrong="true"] {{
   border-color: {t.error};
@@ -216,8 +215,8 @@ QProgressBar::chunk {{ background: {t.accent}; border-radius: 2px; }}
 #toast, #closing_card {{ background: {t.raised}; border: 1px solid {t.line}; border-radius: 7px; }}
 #functions_foot {{ border-top: 1px solid {t.line}; background: {t.panel}; }}
 QPushButton#add_function {{
-  background: transparent; border: 1px solid transparent; text-align: left; padding: 3px 6px; color: {t.accent};
+  background: transparent; border: 1px solid transparent; text-align: left; padding: 3px 6px; color: {ink(t, "accent")};
 }}
 QPushButton#add_function:focus {{ border-color: {t.accent}; }}
-QPushButton#add_function:hover {{ background: {hover}; }}
+QPushButton#add_function:hover {{ background: {hover}; color: {t.text}; }}
 """

@@ -8,7 +8,7 @@ from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication
 from PySide6.QtWidgets import QApplication
 
-from gui.tokens import DARK, LIGHT, Tokens
+from gui.tokens import DARK, LIGHT, Tokens, ink
 
 __all__ = ["Theme", "mono_font"]
 
@@ -47,6 +47,10 @@ class Theme(QObject):
     def color(self, token: str) -> QColor:
         """The colour of a token by name ("busy", "dim", ...)."""
         return QColor(getattr(self.tokens, token))
+
+    def ink(self, token: str) -> QColor:
+        """The colour for words in a token's colour: legible on every ground."""
+        return QColor(ink(self.tokens, token))
 
     def install(self, app: QApplication) -> None:
         """Dress the application, now and whenever the tokens change."""

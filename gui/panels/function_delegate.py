@@ -76,7 +76,7 @@ class FunctionDelegate(QStyledItemDelegate):
         if remark:
             remark = metrics.elidedText(remark, Qt.TextElideMode.ElideRight, lower.width() // 2)
             used = metrics.horizontalAdvance(remark) + 8
-            painter.setPen(self._theme.color(token))
+            painter.setPen(self._theme.ink(token))
             painter.drawText(lower, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop, remark)
         painter.setPen(self._theme.color("dim"))
         about = f"{row.runtime} · {row.trouble or row.backend}"

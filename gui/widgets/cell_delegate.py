@@ -34,6 +34,7 @@ class CellDelegate(QStyledItemDelegate):
         self.hovered = -1
         self._elided: dict[tuple[str, bool, bool, int], str] = {}
         self._colors: dict[str, QColor] = {}
+        self._inks: dict[str, QColor] = {}
         self._face = QFont()
         self._mono = QFont()
         self._face_metrics = QFontMetrics(self._face)
@@ -43,6 +44,7 @@ class CellDelegate(QStyledItemDelegate):
     def refresh(self) -> None:
         """The theme or the fonts changed."""
         self._colors.clear()
+        self._inks.clear()
         self._elided.clear()
         self._face = QGuiApplication.font()
         self._mono = mono_font()
@@ -68,9 +70,8 @@ class CellDelegate(QStyledItemDelegate):
         font, metrics = (self._mono, self._mono_metrics) if cell.mono else (self._face, self._face_metrics)
         painter.setFont(font)
         if cell.pill:
-            paint_pill(
-                painter, QRectF(left, rect.top(), right - left, rect.height()), cell.text, self._color(cell.tone)
-            )
+            place = QRectF(left, rect.top(), right - left, rect.height())
+            paint_pill(painter, place, cell.text, self._color(cell.tone), self._ink(cell.tone))
         else:
             # in a column that is too narrow for both, the figure says more than the bar
             if cell.meter is not None and right - left >= self._meter_room(cell.text, metrics):
@@ -78,7 +79,7 @@ class CellDelegate(QStyledItemDelegate):
                 paint_meter(painter, bar, cell.meter, self._color(cell.meter_tone), self._color("line"))
                 left += METER_WIDTH + METER_GAP
             if right > left:
-                painter.setPen(self._color(cell.tone))
+                painter.setPen(self._ink(cell.tone))
                 text = self._fitting(cell.text, metrics, right - left, cell.mono, cell.middle)
                 side = Qt.AlignmentFlag.AlignRight if cell.right else Qt.AlignmentFlag.AlignLeft
                 flags = int(side | Qt.AlignmentFlag.AlignVCenter) | int(Qt.TextFlag.TextSingleLine)
@@ -98,6 +99,12 @@ class CellDelegate(QStyledItemDelegate):
         color = self._colors.get(token)
         if color is None:
             color = self._colors[token] = self._theme.color(token)
+        return color
+
+    def _ink(self, token: str) -> QColor:
+        color = self._inks.get(token)
+        if color is None:
+            color = self._inks[token] = self._theme.ink(token)
         return color
 
     def _hover(self) -> QColor:

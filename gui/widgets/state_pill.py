@@ -18,8 +18,10 @@ def pill_width(text: str, metrics: QFontMetrics) -> int:
     return _PAD + _DOT + _GAP + metrics.horizontalAdvance(text) + _PAD
 
 
-def paint_pill(painter: QPainter, rect: QRectF, text: str, color: QColor) -> None:
-    """Paint the pill at the left of `rect`, centred in its height, in the painter's font."""
+def paint_pill(painter: QPainter, rect: QRectF, text: str, color: QColor, ink: QColor) -> None:
+    """Paint the pill at the left of `rect`, centred in its height, in the painter's font; `ink` is for the word."""
+    room = int(rect.width()) - pill_width("", painter.fontMetrics())
+    text = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, max(0, room))
     width = min(pill_width(text, painter.fontMetrics()), int(rect.width()))
     height = min(float(_HEIGHT), rect.height())
     outline = QRectF(rect.left() + 0.5, rect.center().y() - height / 2 + 0.5, width - 1, height - 1)
@@ -34,7 +36,7 @@ def paint_pill(painter: QPainter, rect: QRectF, text: str, color: QColor) -> Non
     painter.setBrush(color)
     painter.drawEllipse(QPointF(outline.left() + _PAD + _DOT / 2, outline.center().y()), _DOT / 2, _DOT / 2)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
-    painter.setPen(color)
+    painter.setPen(ink)
     left = outline.left() + _PAD + _DOT + _GAP
     words = QRectF(left, outline.top(), outline.right() - left, outline.height())
     painter.drawText(words, int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter), text)

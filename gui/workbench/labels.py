@@ -108,7 +108,7 @@ class StatusPill(QWidget):
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(colour)
         painter.drawEllipse(QRectF(10, self.height() / 2 - 3.5, 7, 7))
-        painter.setPen(colour)
+        painter.setPen(self._theme.ink(self._token))
         painter.drawText(QRectF(22, 0, width - 24, self.height()), int(Qt.AlignmentFlag.AlignVCenter), text)
         painter.end()
 

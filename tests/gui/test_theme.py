@@ -7,9 +7,9 @@ from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QApplication
 
 from gui.icons import icon, icon_path
-from gui.style import style_sheet
+from gui.style import mixed, style_sheet
 from gui.theme import Theme
-from gui.tokens import DARK, LIGHT, Tokens
+from gui.tokens import DARK, LIGHT, Tokens, ink
 
 
 def luminance(colour: str) -> float:
@@ -39,6 +39,16 @@ def test_words_in_colour_are_legible_where_they_stand(tokens: Tokens) -> None:
     assert contrast(tokens.error, tokens.raised) >= 4.5
     assert contrast(tokens.error, tokens.panel) >= 4.5
     assert contrast(tokens.starting, tokens.panel) >= 4.5
+
+
+@pytest.mark.parametrize("tokens", [DARK, LIGHT], ids=["dark", "light"])
+@pytest.mark.parametrize("ground", ["background", "panel", "raised", "selection"])
+@pytest.mark.parametrize("name", ["busy", "idle", "starting", "draining", "ok", "error", "dim"])
+def test_a_state_can_be_read_in_its_pill_on_every_ground(tokens: Tokens, ground: str, name: str) -> None:
+    below = getattr(tokens, ground)
+    pill = mixed(getattr(tokens, name), below, 34 / 255)
+    assert contrast(ink(tokens, name), below) >= 4.45
+    assert contrast(ink(tokens, name), pill) >= 4.45
 
 
 @pytest.mark.parametrize("tokens", [DARK, LIGHT], ids=["dark", "light"])
