@@ -18,6 +18,7 @@ _PREVIEW = 48
 _STRIDE = 24
 _SNIFF = 4096
 _FIRST_BIN = 0.0005
+_HTTP_HEAD_END = b"\0" * 8
 
 
 class Response:
@@ -55,7 +56,7 @@ class Response:
 
     def binary(self, *, over: bool) -> bool:
         """Whether the beginning is not text; until the stream is `over`, a character may still be cut off."""
-        return looks_binary(bytes(self.head[:_SNIFF]), whole=over and self.size <= _SNIFF)
+        return looks_binary(_body(bytes(self.head[:_SNIFF])), whole=over and self.size <= _SNIFF)
 
     def add(self, data: bytes, at: float) -> None:
         """A chunk arrived."""
@@ -118,6 +119,20 @@ class Response:
             self.bins = [bins[i] + bins[i + 1] for i in range(0, BINS, 2)] + [0] * (BINS // 2)
             self.bin_width *= 2
         return slot
+
+
+def _body(data: bytes) -> bytes:
+    """`data` without the status and headers that `HttpResponseStream.from` writes as JSON and eight NULs before a body.
+
+    Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-response-streaming.html
+    """
+    if data.startswith(b"{"):
+        head, parted, body = data.partition(_HTTP_HEAD_END)
+        if parted and b"\0" not in head:
+            return body
+        # its end may still be to come
+        return head.rstrip(b"\0") if data.endswith(b"\0") else data
+    return data
 
 
 def looks_binary(data: bytes, *, whole: bool) -> bool:

@@ -110,6 +110,18 @@ def test_binary_is_told_from_text_that_is_cut_off() -> None:
     assert not looks_binary(b"", whole=True)
 
 
+async def test_a_stream_with_an_http_head_is_text() -> None:
+    for cut in (0, 3, 8):
+        response = Response()
+        response.add(b'{"statusCode": 200}' + b"\0" * (8 - cut), 0.0)
+        assert not response.binary(over=False)
+        response.add(b"\0" * cut + b"data: 1\n\n", 0.1)
+        assert not response.binary(over=True)
+    image = Response()
+    image.add(b'{"statusCode": 200}' + b"\0" * 8 + b"\x89PNG\r\n\0\0", 0.0)
+    assert image.binary(over=True)
+
+
 def test_bytes_are_shown_on_one_line() -> None:
     assert show_bytes(b"a\n\x1b\xff\xc3") == "a␊␛\\xff\\xc3"
 
