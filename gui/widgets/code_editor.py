@@ -27,6 +27,8 @@ class CodeEditor(QPlainTextEdit):
         self._error_colour = QColor("#ef6461")
         self._marked: int | None = None
         self._wraps = True
+        # a wrapped line is wider than the view by nothing but the space at its end
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.document().contentsChange.connect(self._content_changed)
 
     def setFont(self, font: QFont | str | Sequence[str]) -> None:
@@ -146,6 +148,8 @@ class CodeEditor(QPlainTextEdit):
             self._wraps = wraps
             mode = QPlainTextEdit.LineWrapMode
             self.setLineWrapMode(mode.WidgetWidth if wraps else mode.NoWrap)
+            policy = Qt.ScrollBarPolicy
+            self.setHorizontalScrollBarPolicy(policy.ScrollBarAlwaysOff if wraps else policy.ScrollBarAsNeeded)
 
     def _all_blocks(self) -> list[QTextBlock]:
         blocks = []

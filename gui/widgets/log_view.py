@@ -280,6 +280,8 @@ class LogView(QPlainTextEdit):
     def restyle(self) -> None:
         """The theme or the fonts changed."""
         self.setFont(mono_font())
+        # as in a terminal: a REPORT line has tabs between its figures
+        self.setTabStopDistance(8 * self.fontMetrics().horizontalAdvance(" "))
         self._formats = {}
         for kind, tone in _TONES.items():
             made = QTextCharFormat()

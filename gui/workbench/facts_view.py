@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QFontMetrics, QGuiApplication
 from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QScrollArea, QToolButton, QWidget
 
 from gui.formatting import elide_middle, format_bytes, format_count, format_ms, format_rate
@@ -76,6 +76,9 @@ class FactsView(QScrollArea):
         self._copy.setSizePolicy(policy)
         grid.addWidget(self._copy, _ALWAYS.index("request"), 2)
         longest = max((*_ALWAYS, *_SOMETIMES), key=len)
+        # an instance and how it was started can be read as a whole, beside a scroll bar too
+        facts = QFontMetrics(mono).horizontalAdvance("i-00000000 · warm")
+        self.setMinimumWidth(body.fontMetrics().horizontalAdvance(longest) + facts + 14 + 12 + 10 + 14)
         grid.setColumnMinimumWidth(0, body.fontMetrics().horizontalAdvance(longest))
         grid.setRowStretch(len(_ALWAYS) + len(_SOMETIMES), 1)
         self.setWidget(body)

@@ -75,7 +75,6 @@ class InvocationTab(QWidget):
         column.addLayout(buttons)
         self.response = ResponseView(self._context, self)
         self.facts = FactsView(self._context.theme, self)
-        self.facts.setMinimumWidth(200)
         self.splitter = QSplitter(Qt.Orientation.Horizontal, self)
         self.splitter.setHandleWidth(1)
         self.splitter.setChildrenCollapsible(False)

@@ -34,7 +34,7 @@ from gui.workbench.live_text import LiveText
 from gui.workbench.response import LISTED
 from gui.workbench.response_actions import NARROW, ResponseActions
 from gui.workbench.run import Run, RunState
-from gui.workbench.segments import Segments
+from gui.workbench.segments import APART, CLOSE, Segments
 
 __all__ = ["ResponseView"]
 
@@ -75,18 +75,20 @@ class ResponseView(QWidget):
     def _build(self) -> None:
         theme = self._context.theme
         mono = mono_font()
-        title = CalmLabel(self)
-        title.setProperty("role", "heading")
-        title.show_text("Response")
+        self._title = CalmLabel(self)
+        self._title.setProperty("role", "heading")
+        self._title.show_text("Response")
         self.segments = Segments(_VIEWS, self)
         self.segments.offer(ERROR, False)
         self.segments.chosen.connect(self.choose_view)
         self.actions_row = ResponseActions(self._context, self)
         head = QHBoxLayout()
         head.setSpacing(8)
-        head.addWidget(title, 1)
-        for widget in (self.segments, self.actions_row):
-            head.addWidget(widget)
+        head.addWidget(self._title, 1)
+        head.addWidget(self.segments)
+        # where there is no room for the title, the buttons still stand at the right
+        head.addStretch(0)
+        head.addWidget(self.actions_row)
 
         self.failure = FailureView(self)
         self.text = LiveText(theme, self)
@@ -96,6 +98,8 @@ class ResponseView(QWidget):
             view.setFont(mono)
             view.setAccessibleName(name)
             view.document().setDocumentMargin(0)
+            # as in a terminal: a REPORT line has tabs between its figures
+            view.setTabStopDistance(8 * view.fontMetrics().horizontalAdvance(" "))
         self.text.setObjectName("response_text")
         self.logs.setObjectName("response_logs")
         self.json.setObjectName("response_json")
@@ -154,14 +158,18 @@ class ResponseView(QWidget):
         return table
 
     def minimumSizeHint(self) -> QSize:
-        # as narrow as the row of views allows, whichever buttons stand beside it now
-        return QSize(self.segments.sizeHint().width() + NARROW + 56, super().minimumSizeHint().height())
+        # as narrow as the row of all views allows: an error that comes must not push at what is around
+        least = self.segments.width_of_all(CLOSE) + NARROW + 28 + 8
+        return QSize(least, super().minimumSizeHint().height())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._fit_buttons()
 
     def _fit_buttons(self) -> None:
+        narrow = self.width() < self.segments.width_of_all(APART) + NARROW + 56
+        self.segments.set_narrow(narrow)
+        self._title.setVisible(not narrow)
         needed = self.segments.sizeHint().width() + self.actions_row.wide + 56
         self.actions_row.set_narrow(self.width() < needed)
 

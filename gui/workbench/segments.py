@@ -5,7 +5,10 @@ from __future__ import annotations
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
-__all__ = ["Segments"]
+__all__ = ["APART", "CLOSE", "Segments"]
+
+# the room at each side of a word
+APART, CLOSE = 9, 3
 
 
 class Segments(QFrame):
@@ -33,6 +36,7 @@ class Segments(QFrame):
             self._group.addButton(button)
             self._buttons[name] = button
             layout.addWidget(button)
+        self.set_narrow(False)
 
     @property
     def current(self) -> str:
@@ -42,6 +46,18 @@ class Segments(QFrame):
     def choose(self, name: str) -> None:
         """Mark `name` as chosen."""
         self._buttons[name].setChecked(True)
+
+    def set_narrow(self, narrow: bool) -> None:
+        """Whether the words stand closer together."""
+        for name, button in self._buttons.items():
+            button.setFixedWidth(self._width_of(name, CLOSE if narrow else APART))
+
+    def width_of_all(self, padding: int) -> int:
+        """How wide all words are, also those that are not offered now, with so much room at their sides."""
+        return sum(self._width_of(name, padding) for name in self._buttons) + 4
+
+    def _width_of(self, name: str, padding: int) -> int:
+        return self.fontMetrics().horizontalAdvance(name) + 2 * padding + 4
 
     def offer(self, name: str, offered: bool) -> None:
         """Show or hide one of the words."""

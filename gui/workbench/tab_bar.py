@@ -42,7 +42,6 @@ class TabBar(QTabBar):
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
-        self._texts: dict[int, TabText] = {}
         self._hovered = -1
         self.setDrawBase(False)
         self.setExpanding(False)
@@ -53,19 +52,10 @@ class TabBar(QTabBar):
 
     def show_text(self, index: int, text: TabText) -> None:
         """Name tab `index`."""
-        if self.tabData(index) != text.plain or self._text(index) != text:
-            self.setTabData(index, text.plain)
-            self._texts[index] = text
+        if self._text(index) != text:
+            self.setTabData(index, text)
             self.setTabText(index, text.plain.replace("&", "&&"))
             self.setTabToolTip(index, text.plain)
-
-    def tabRemoved(self, index: int) -> None:
-        self._texts = {(at if at < index else at - 1): text for at, text in self._texts.items() if at != index}
-        super().tabRemoved(index)
-
-    def tabInserted(self, index: int) -> None:
-        self._texts = {(at if at < index else at + 1): text for at, text in self._texts.items()}
-        super().tabInserted(index)
 
     def tabSizeHint(self, index: int) -> QSize:
         text = self._text(index)
@@ -139,7 +129,9 @@ class TabBar(QTabBar):
         return QRect(area.right() - _PADDING - _CLOSE + 6, area.center().y() - _CLOSE // 2, _CLOSE, _CLOSE)
 
     def _text(self, index: int) -> TabText:
-        return self._texts.get(index, TabText(""))
+        # kept by Qt with the tab: it asks for sizes before it tells that a tab came or went
+        kept = self.tabData(index)
+        return kept if isinstance(kept, TabText) else TabText("")
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         index = self.tabAt(event.position().toPoint())

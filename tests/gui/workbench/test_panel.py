@@ -558,3 +558,32 @@ async def test_in_a_narrow_window_one_button_stands_for_copy_and_save(
     menu.actions()[0].trigger()
     assert QGuiApplication.clipboard().text() == "x"
     menu.close()
+
+
+async def test_a_tab_that_takes_the_place_of_another_gets_its_own_width(panel: WorkbenchPanel) -> None:
+    panel.show_function("words")
+    alone = panel.bar.tabRect(0).width()
+    panel.show_function("a-function-with-a-long-name")
+    assert panel.bar.tabRect(0).width() == panel.bar.tabSizeHint(0).width() > alone
+    panel.show_function("words")
+    assert panel.bar.count() == 1
+    assert panel.bar.tabRect(0).width() == alone
+
+
+async def test_an_error_that_comes_does_not_push_at_what_is_around(panel: WorkbenchPanel) -> None:
+    panel.show_function("words")
+    assert panel.current is not None
+    response = panel.current.response
+    before = response.minimumSizeHint().width()
+    response.segments.offer("Error", True)
+    assert response.minimumSizeHint().width() == before
+
+
+async def test_wrapped_text_has_no_bar_to_scroll_sideways(panel: WorkbenchPanel) -> None:
+    panel.show_function("words")
+    assert panel.current is not None
+    tab = panel.current
+    tab.event_editor.editor.setPlainText('{"text": "' + "many words " * 80 + '"}')
+    tab.response.text.append("many words " * 80)
+    for view in (tab.event_editor.editor, tab.response.text):
+        assert not view.horizontalScrollBar().isVisible()
