@@ -24,6 +24,7 @@ from gui.context import Context
 from gui.formatting import plural
 from gui.models.functions import FunctionsModel
 from gui.panels.function_delegate import FunctionDelegate
+from gui.widgets.eliding_label import ElidingLabel
 
 __all__ = ["FunctionsPanel"]
 
@@ -149,14 +150,13 @@ class FunctionsPanel(QWidget):
         add.setObjectName("add_function")
         add.setToolTip(self._actions.add.toolTip())
         add.clicked.connect(self._actions.add.trigger)
-        hint = QLabel("or drop a zip or folder")
+        hint = ElidingLabel("or drop a zip or folder")
         hint.setProperty("role", "dim")
         row = QHBoxLayout(foot)
         row.setContentsMargins(8, 6, 14, 6)
         row.setSpacing(2)
         row.addWidget(add)
-        row.addWidget(hint)
-        row.addStretch(1)
+        row.addWidget(hint, 1)
         return foot
 
     # --- selection

@@ -8,13 +8,14 @@ from gui.models.instance_row import TITLES, Column
 from gui.theme import mono_font
 from gui.widgets.cell_delegate import CELL_PADDING
 from gui.widgets.meter import METER_GAP, METER_WIDTH
+from gui.widgets.state_pill import pill_width
 
 __all__ = ["GIVE_WAY", "NARROWEST", "usual_widths"]
 
 # the longest text that each column usually has to show
 _WIDEST = {
     Column.INSTANCE: "i-00000000.",
-    Column.STATE: "● terminating.",
+    Column.STATE: "terminating",
     Column.FUNCTION: "nightly-report-12",
     Column.BACKEND: "kubernetes",
     Column.AGE: "59m 59s",
@@ -35,6 +36,8 @@ GIVE_WAY = (
     (Column.MEMORY, 74),
     (Column.REMARK, NARROWEST),
     (Column.BACKEND, 74),
+    (Column.LAST, 106),
+    (Column.STATE, 102),
 )
 
 
@@ -46,6 +49,8 @@ def usual_widths(font: QFont) -> dict[int, int]:
     for column, widest in _WIDEST.items():
         metrics = face if column in _PROPORTIONAL else mono
         width = metrics.horizontalAdvance(widest) + 2 * CELL_PADDING + 4
+        if column == Column.STATE:
+            width = pill_width(widest, metrics) + 2 * CELL_PADDING
         if column in {Column.REAPED_IN, Column.MEMORY}:
             width += METER_WIDTH + METER_GAP
         # the title must have room for the arrow of a sorted column too
