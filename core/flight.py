@@ -8,14 +8,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from core.errors import InvocationFailedError
-from core.http_client import EndpointError
 from core.invocation import InvocationResult
+from core.replies import EndpointError
 
 if TYPE_CHECKING:
     from core.emulator.runtime_api import InvokeOutcome
     from core.functions import LambdaFunction
-    from core.http_client import Reply
     from core.instances import Instance
+    from core.replies import Reply
 
 __all__ = ["Canned", "Ending", "Flight"]
 

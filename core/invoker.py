@@ -17,12 +17,12 @@ from core.errors import (
 )
 from core.events import EventBus, InvocationEnded, InvocationStarted, InvocationStreaming
 from core.flight import Canned, Ending, Flight
-from core.http_client import EndpointError
 from core.invocation import StreamingInvocation
+from core.replies import EndpointError
 
 if TYPE_CHECKING:
     from core.functions import LambdaFunction
-    from core.http_client import InvokeClient
+    from core.instance_client import InstanceClient
     from core.instances import Instance
     from core.pool import Waiter, WarmPool
     from core.scribe import Scribe
@@ -45,7 +45,7 @@ class Invoker:
     """Holds every invocation under way, from the moment it is asked for to its end."""
 
     def __init__(
-        self, *, pool: WarmPool, client: InvokeClient, scribe: Scribe, events: EventBus, settings: Settings
+        self, *, pool: WarmPool, client: InstanceClient, scribe: Scribe, events: EventBus, settings: Settings
     ) -> None:
         self._pool = pool
         self._client = client

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from core.emulator.runtime_api import RuntimeApi
 
-__all__ = ["LocalEmulators"]
+__all__ = ["SCHEME", "LocalEmulators"]
 
-_SCHEME = "emulator"
+SCHEME = "emulator"
 
 
 class LocalEmulators:
@@ -28,7 +28,7 @@ class LocalEmulators:
         if key in self._apis:
             raise ValueError(f"an emulator named {name!r} is registered already")
         self._apis[key] = api
-        return f"{_SCHEME}://{key}"
+        return f"{SCHEME}://{key}"
 
     def get(self, name: str) -> RuntimeApi | None:
         """The Runtime API of this name (a URL's host, in any case), or None if it has gone."""

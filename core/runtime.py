@@ -15,7 +15,7 @@ from core.errors import HomeUnusableError, LambdaRuntimeError, UnsupportedRuntim
 from core.events import BackendChanged, FunctionAdded, FunctionChanged, FunctionRemoved, Trouble
 from core.functions import LambdaFunction
 from core.home import Home, home_path, open_home
-from core.http_client import InvokeClient
+from core.instance_client import InstanceClient
 from core.instances import Instance, InstanceSnapshot, InstanceState, MemoryUsage
 from core.invocation import InvocationResult, StreamingInvocation
 from core.invoker import MAX_REQUEST, Invoker
@@ -34,7 +34,7 @@ __all__ = ["MAX_REQUEST", "LambdaRuntime"]
 class LambdaRuntime:
     """One open home: its functions, its pool and its history. Made by `open`."""
 
-    def __init__(self, home: Home, backends: Sequence[LambdaBackend], client: InvokeClient) -> None:
+    def __init__(self, home: Home, backends: Sequence[LambdaBackend], client: InstanceClient) -> None:
         settings, journal, events = home.settings, home.journal, home.events
         self.home = home.path
         self.settings = settings
@@ -92,7 +92,7 @@ class LambdaRuntime:
         async with AsyncExitStack() as stack:
             opened = await stack.enter_async_context(open_home(home_path(home), settings, overrides))
             local = LocalEmulators()
-            client = InvokeClient(local)
+            client = InstanceClient(local)
             stack.push_async_callback(client.aclose)
             if backends is None:
                 from core.backends.process import ProcessBackend
