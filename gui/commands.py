@@ -120,9 +120,12 @@ class Commands(QObject):
         yield a.cancel, None if self._workbench.current_running() else "no invocation runs in this tab"
         yield a.launch, no_function or trouble
         yield a.evict, no_function or (None if row is not None and row.instances else "it has no instance")
-        yield a.terminate, no_instance
-        yield a.kill, no_instance
-        yield a.pin, no_instance
+        ended = no_instance
+        if ended is None and not any(map(self._lives, ids)):
+            ended = "the selected instance has ended" if len(ids) == 1 else "the selected instances have ended"
+        yield a.terminate, ended
+        yield a.kill, ended
+        yield a.pin, ended
         yield a.show_logs, no_instance
         yield a.reap_idle, None if counts[InstanceState.IDLE] else "no instance is idle"
         yield a.reap_stale, None
@@ -277,6 +280,12 @@ class Commands(QObject):
                 self._runtime.pin(each, pinned)
             except InstanceNotFoundError:
                 continue
+
+    def _lives(self, instance_id: str) -> bool:
+        try:
+            return not self._runtime.instance(instance_id).state.final
+        except InstanceNotFoundError:
+            return False
 
     def _all_pinned(self, ids: Sequence[str]) -> bool:
         found = []

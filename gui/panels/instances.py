@@ -188,6 +188,8 @@ class InstancesPanel(QWidget):
     def _take(self, events: Sequence[Event]) -> None:
         shown = self.model.rowCount()
         self.model.take(events)
+        # the row under a mouse that rests may have ended, or been pinned
+        self._hovered(self._delegate.hovered)
         if self.model.rowCount() > shown and self.model.fading and self.isVisible():
             self._fade_timer.start()
         self._told()

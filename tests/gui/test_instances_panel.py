@@ -268,6 +268,16 @@ def test_an_ended_row_offers_nothing(panel: InstancesPanel, pool: Pool, context:
     assert not panel._row_actions.isVisible()
 
 
+def test_a_row_that_ends_under_the_mouse_offers_nothing_more(
+    panel: InstancesPanel, pool: Pool, context: Context
+) -> None:
+    enter(panel, 1)
+    assert panel._row_actions.isVisible()
+    pool.put(replace(FOUR[1], state=S.DEAD))
+    context.coalescer.flush()
+    assert not panel._row_actions.isVisible()
+
+
 @pytest.mark.parametrize("name", ["launch", "terminate", "kill", "evict", "reap_idle", "reap_stale", "stop_all"])
 def test_each_button_is_found_by_its_name_and_triggers_its_action(
     panel: InstancesPanel, actions: Actions, name: str
