@@ -15,8 +15,8 @@ __all__ = ["Feed", "JsonFeed", "TextFeed"]
 _PIECE = 32 * 1024
 # a longer response is not laid out as JSON: reading it would take the loop too long
 JSON_LIMIT = 1024 * 1024
-# signs for control characters; line ends and tabs stay
-_VISIBLE = {code: 0x2400 + code for code in range(32) if code not in {9, 10, 13}} | {127: 0x2421}
+# a dot for a control character, as in the hexadecimal view; line ends and tabs stay
+_VISIBLE = {code: "·" for code in (*range(32), 127) if code not in {9, 10, 13}}
 
 
 class Feed(Protocol):

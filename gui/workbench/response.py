@@ -146,9 +146,10 @@ def looks_binary(data: bytes, *, whole: bool) -> bool:
     return False
 
 
-_VISIBLE = {code: 0x2400 + code for code in range(32)} | {127: 0x2421}
+# the signs that Unicode has for control characters are missing from most faces
+_VISIBLE = dict.fromkeys((*range(32), 127), "·") | {9: "→", 10: "↵"}
 
 
 def show_bytes(data: bytes) -> str:
-    """A few bytes on one line: text as text, control characters as their signs, the rest as \\x.. ."""
+    """A few bytes on one line: text as text, line ends as ↵, other control characters as ·, the rest as \\x.. ."""
     return data.decode(errors="backslashreplace").translate(_VISIBLE)

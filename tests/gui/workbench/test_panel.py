@@ -283,7 +283,7 @@ async def test_the_chunk_list_has_every_chunk_with_its_figures(panel: WorkbenchP
     assert [row[ChunkModel.NUMBER] for row in rows] == ["1", "2", "3"]
     assert [row[ChunkModel.SIZE] for row in rows] == ["4 B", "6 B", "2 KB"]
     assert [row[ChunkModel.TOTAL] for row in rows] == ["4 B", "10 B", "2.0 KB"]
-    assert [row[ChunkModel.PREVIEW] for row in rows] == ["The ", "pilot␊", "x" * 48]
+    assert [row[ChunkModel.PREVIEW] for row in rows] == ["The ", "pilot↵", "x" * 48]
     assert rows[0][ChunkModel.GAP] == ""
     response, base = run_of(tab).response, run_of(tab).base
     offsets = [float(row[ChunkModel.OFFSET].removeprefix("+").removesuffix(" s")) for row in rows]

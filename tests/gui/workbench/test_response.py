@@ -123,7 +123,7 @@ async def test_a_stream_with_an_http_head_is_text() -> None:
 
 
 def test_bytes_are_shown_on_one_line() -> None:
-    assert show_bytes(b"a\n\x1b\xff\xc3") == "a␊␛\\xff\\xc3"
+    assert show_bytes(b"a\n\x1b\xff\xc3") == "a↵·\\xff\\xc3"
 
 
 def test_the_strip_is_as_wide_as_the_next_round_figure() -> None:
