@@ -80,6 +80,7 @@ class EventEditor(QWidget):
         self.picker.clicked.connect(self._open_menu)
         self.save_button = QPushButton("Save as…", self)
         self.save_button.setObjectName("save_event")
+        self.save_button.setAccessibleName("Save the event as")
         self.save_button.setToolTip("Keep this event with the function under a name (Ctrl+S keeps it under its own)")
         self.save_button.clicked.connect(self.save_as)
         self.format_button = QPushButton("Format", self)

@@ -106,6 +106,8 @@ class ResponseActions(QWidget):
         button = QPushButton(words, self)
         button.setObjectName(name)
         button.setToolTip(tip)
+        # heard without the heading beside it
+        button.setAccessibleName(tip)
         button.setFixedWidth(button.fontMetrics().horizontalAdvance(widest) + 26)
         return button
 

@@ -579,6 +579,15 @@ async def test_an_error_that_comes_does_not_push_at_what_is_around(panel: Workbe
     assert response.minimumSizeHint().width() == before
 
 
+async def test_no_two_buttons_sound_alike(panel: WorkbenchPanel) -> None:
+    panel.show_function("words")
+    tab = panel.current
+    assert tab is not None
+    buttons = [button for button in tab.findChildren(QPushButton) if not button.isHidden()]
+    names = [button.accessibleName() or button.text() for button in buttons]
+    assert len(set(names)) == len(names)
+
+
 async def test_wrapped_text_has_no_bar_to_scroll_sideways(panel: WorkbenchPanel) -> None:
     panel.show_function("words")
     assert panel.current is not None
