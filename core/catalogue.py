@@ -119,7 +119,7 @@ class Catalogue:
             code = await self._archives.get(stored.code_digest) if stored.code_digest else None
             layers = [await self._archives.get(digest) for digest in stored.layer_digests]
         except (KeyError, LambdaRuntimeError):
-            missing = NoCodeZipError(stored.name, "its archives are no longer in the store; add it again")
+            missing = NoCodeZipError(stored.name, "its archives are no longer in the store")
         return Deploy(function, deploy_id(function, code, layers), code, layers, missing)
 
     async def mend(self, deploy: Deploy) -> None:

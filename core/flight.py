@@ -201,12 +201,14 @@ class Flight:
     def finish(self, outcome: InvokeOutcome) -> None:
         """It has run its course."""
         if not self._over:
-            reason = (
-                ""
-                if outcome.reusable
-                else f"{outcome.error_type or 'its runtime'}: {outcome.error_message or 'unusable'}"
-            )
-            self._finish(self._make(outcome), outcome.reusable, reason)
+            self._finish(self._make(outcome), outcome.reusable, self._why_not_reusable(outcome))
+
+    def _why_not_reusable(self, outcome: InvokeOutcome) -> str:
+        if outcome.reusable:
+            return ""
+        if outcome.error_type == "Sandbox.Timedout":
+            return f"timed out after {self.function.timeout} s"
+        return f"{outcome.error_type or 'its runtime'}: {outcome.error_message or 'unusable'}"
 
     def fail(self, reason: str) -> InvocationFailedError:
         """Stoker's own failure; returns the error for the caller to raise."""

@@ -425,7 +425,7 @@ class LambdaRuntime:
         try:
             async with self._changing:
                 # an instance of an older deploy still runs from archives that no function names
-                if all(self._deploys.has_deploy(instance.deploy_id) for instance in self._pool):
+                if self.home.is_dir() and all(self._deploys.has_deploy(instance.deploy_id) for instance in self._pool):
                     await self._deploys.collect()
         except (OSError, LambdaRuntimeError) as error:
             self.events.publish(Trouble(about="archives", message=f"unused archives could not be removed: {error}"))

@@ -16,6 +16,7 @@ class WindowState:
     """Typed access to `home/window.ini`. A file that was damaged reads as one that is empty."""
 
     def __init__(self, home: Path) -> None:
+        self._home = home
         self._settings = QSettings(str(home / _FILE), QSettings.Format.IniFormat)
 
     def bytes(self, key: str) -> QByteArray | None:
@@ -33,7 +34,9 @@ class WindowState:
         return self.text(key) == "yes"
 
     def put(self, key: str, value: QByteArray | str | bool | None) -> None:
-        """Keep a value; None forgets it."""
+        """Keep a value; None forgets it. Nothing is kept once the home is gone: Qt would make it again, open to all."""
+        if not self._home.is_dir():
+            return
         if value is None:
             self._settings.remove(key)
         elif isinstance(value, bool):

@@ -162,9 +162,9 @@ async def _streaming(window: MainWindow, camera: _Camera) -> None:
         await _invoke(window)
     window.functions.select("sample-words")
     await _invoke(window)
-    await _until(window, lambda: _chunks(window) >= 30, "chunk 30 of the words")
+    await _until(window, lambda: _chunks(window) >= 14, "chunk 14 of the words")
     window.tasks.start("Launch sample-slow-init", _until_closed(runtime.launch("sample-slow-init")))
-    await _until(window, lambda: _chunks(window) >= 44, "chunk 44 of the words")
+    await _until(window, lambda: _chunks(window) >= 24, "chunk 24 of the words")
     window.functions.select(None)
     await _settled(window)
     if not window.workbench.current_running():
