@@ -42,9 +42,13 @@ class Canned:
             self.outcome = self._final
         return payload or None
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """Forget the payload."""
         self._payload = None
+
+    async def aclose(self) -> None:
+        """Forget the payload."""
+        self.close()
 
 
 class Ending:
@@ -171,8 +175,8 @@ class Flight:
     async def cancel(self) -> InvocationResult:
         """End it now: the instance is terminated. Returns the result, which may have been there already."""
         if not self._over:
-            # the result first, so that a reader that is woken by the close finds it
-            self._finish(self._make(self.reply.outcome if self.reply else None, cancelled=True), False, "cancelled")
+            # in one step, so that a reader that is woken by the close finds the result
+            self._cut("cancelled")
             if self.reply is not None:
                 await self.reply.aclose()
         return self._must_result()
@@ -191,12 +195,17 @@ class Flight:
     def _abandoned(self) -> None:
         if self._over:
             return
+        self._cut("abandoned by its caller")
         reply = self.reply
-        self._finish(self._make(reply.outcome if reply else None, cancelled=True), False, "abandoned by its caller")
         if reply is not None:
             closing = self._loop.create_task(_close(reply), name=f"close {self.request_id}")
             _closings.add(closing)
             closing.add_done_callback(_closings.discard)
+
+    def _cut(self, reason: str) -> None:
+        if self.reply is not None:
+            self.reply.close()
+        self._finish(self._make(self.reply.outcome if self.reply else None, cancelled=True), False, reason)
 
     def finish(self, outcome: InvokeOutcome) -> None:
         """It has run its course."""

@@ -131,9 +131,12 @@ class _WireReply:
         error_type, message = _error_facts(body)
         return replace(outcome, error_type=error_type, error_message=message, error_payload=body)
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         if not self._closed.done():
             self._closed.set_result(None)
+
+    async def aclose(self) -> None:
+        self.close()
         await self._response.aclose()
 
 

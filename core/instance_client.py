@@ -98,6 +98,9 @@ class _LocalReply:
     def outcome(self) -> InvokeOutcome | None:
         return self._reply.outcome
 
+    def close(self) -> None:
+        self._reply.close()
+
     async def aclose(self) -> None:
         await self._reply.aclose()
 

@@ -44,6 +44,10 @@ class Reply(Protocol):
         """The next piece of the body, None at its end. Raises EndpointError."""
         ...
 
+    def close(self) -> None:
+        """Stop reading, as far as that needs no waiting: what was logged so far may be in `outcome` then."""
+        ...
+
     async def aclose(self) -> None:
         """Stop reading; wakes a pending `next_chunk`, which then gives None."""
         ...

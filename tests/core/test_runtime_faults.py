@@ -70,6 +70,8 @@ async def test_cancel_ends_the_instance_and_says_so(runtime: LambdaRuntime, tmp_
     result = await invocation.cancel()
     assert result.cancelled
     assert result.received == len(b"arrived")
+    assert result.function_error is None
+    assert f"START RequestId: {result.request_id}" in result.log_tail
     assert await reader is None
     await gone(runtime, invocation.instance_id)
     assert pid is not None
