@@ -250,6 +250,10 @@ class MainWindow(QMainWindow):
         self.show()
         self.raise_()
         self.activateWindow()
+        # a dialog that is open stays in front of its window
+        if (dialog := QApplication.activeModalWidget()) is not None:
+            dialog.raise_()
+            dialog.activateWindow()
 
     async def _ask_about_running(self, running: int) -> Answer:
         one = running == 1
