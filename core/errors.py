@@ -10,7 +10,9 @@ from collections.abc import Sequence
 
 __all__ = [
     "BackendUnavailableError",
+    "ConflictError",
     "ContainerStartFailedError",
+    "EndpointUnusableError",
     "FunctionNotFoundError",
     "HomeInUseError",
     "HomeUnusableError",
@@ -176,14 +178,17 @@ class InvocationFailedError(LambdaRuntimeError):
 class TooManyRequestsError(LambdaRuntimeError):
     """Lambda's throttle (429 TooManyRequestsException): the queue is full or the wait was too long.
 
+    `reserved` tells that the function's reserved concurrency is used up.
+
     Source: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#API_Invoke_Errors
     """
 
-    def __init__(self, function_name: str, reason: str, waited: float = 0.0) -> None:
+    def __init__(self, function_name: str, reason: str, waited: float = 0.0, *, reserved: bool = False) -> None:
         super().__init__(f"{function_name}: Rate Exceeded ({reason})")
         self.function_name = function_name
         self.reason = reason
         self.waited = waited
+        self.reserved = reserved
 
 
 class RequestTooLargeError(LambdaRuntimeError):
@@ -194,6 +199,19 @@ class RequestTooLargeError(LambdaRuntimeError):
         self.function_name = function_name
         self.size = size
         self.limit = limit
+
+
+class ConflictError(LambdaRuntimeError):
+    """What was asked for does not go together with what there is (409 ResourceConflictException)."""
+
+
+class EndpointUnusableError(LambdaRuntimeError):
+    """The local endpoint cannot listen there; `reason` says why and what would help."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(f"the endpoint cannot be opened on {address}: {reason}")
+        self.address = address
+        self.reason = reason
 
 
 class RuntimeClosedError(LambdaRuntimeError):

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BackendChanged",
+    "CallEnded",
+    "CallStarted",
+    "EndpointChanged",
     "Event",
     "EventBus",
     "FunctionAdded",
@@ -165,6 +168,47 @@ class QueueChanged(Event):
     function_name: str
     waiting: int
     waiting_all: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointChanged(Event):
+    """The local endpoint listens at `address` ("host:port") from now on, or no more (None)."""
+
+    address: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallStarted(Event):
+    """A client asks the local endpoint for something.
+
+    `call_id` is the request id that the client is told; an Invoke's is the invocation's own. `caller`
+    is the client's program as it names itself ("Boto3/1.44.5"), `peer` its address, `operation` the
+    API's name for what it wants ("Invoke"), `function_name` whom it is about, if anyone.
+    """
+
+    call_id: str
+    caller: str
+    peer: str
+    operation: str
+    function_name: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEnded(Event):
+    """The endpoint has answered, or the client went away first (`gone`).
+
+    `status` is HTTP's (0 where nothing was answered), `error` the API's error code ("ResourceNotFoundException").
+    """
+
+    call_id: str
+    caller: str
+    peer: str
+    operation: str
+    function_name: str | None
+    status: int
+    error: str | None
+    seconds: float
+    gone: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

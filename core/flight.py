@@ -76,8 +76,14 @@ class Flight:
         ended: Callable[[Flight, Ending], None],
         overdue: Callable[[Flight], None],
         keep: int,
+        client_context: str | None = None,
+        invoked_arn: str | None = None,
+        trace_id: str | None = None,
     ) -> None:
         self.request_id = request_id
+        self.client_context = client_context
+        self.invoked_arn = invoked_arn
+        self.trace_id = trace_id
         self.function = function
         self.payload = payload
         self.source = source
@@ -259,6 +265,7 @@ class Flight:
         return InvocationResult(
             request_id=self.request_id,
             function_name=self.function_name,
+            executed_version=self.function.version,
             function_error=outcome.function_error if outcome else None,
             error_type=outcome.error_type if outcome else None,
             error_message=outcome.error_message if outcome else None,

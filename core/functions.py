@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from core import limits
 from core.errors import InvalidFunctionError
+from core.names import split_key
 from core.runtimes import Runtime, runtime_of
 
 __all__ = ["ImageConfig", "LambdaFunction", "Layer", "host_architecture"]
@@ -47,7 +48,7 @@ class Layer:
     content: Path
 
     def __post_init__(self) -> None:
-        limits.text("layers", self.name, longest=140)
+        limits.text("layers", self.name, longest=256)
         _set(self, "content", limits.path("layers", self.content))
 
 
@@ -72,6 +73,8 @@ class ImageConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LambdaFunction:
     """One function's whole definition; immutable, valid, and equal where its fields are.
+
+    `function_name` of a published version ends in `:NUMBER`; `name` and `version` are its parts.
 
     `timeout` is in seconds, `memory_size` and `ephemeral_storage` in MB, `idle_ttl` in seconds.
     `code` is a zip or a folder (None: nothing to run yet); layers are in attach order, and a bare
@@ -123,6 +126,16 @@ class LambdaFunction:
         if self.backend is not None:
             limits.text("backend", self.backend, longest=64)
         self._check_pool()
+
+    @property
+    def name(self) -> str:
+        """The function's own name, the same for all its versions."""
+        return split_key(self.function_name)[0]
+
+    @property
+    def version(self) -> str:
+        """`$LATEST`, or the number of a published version."""
+        return split_key(self.function_name)[1]
 
     @property
     def runtime_info(self) -> Runtime | None:

@@ -38,11 +38,13 @@ class InstanceClient:
         *,
         client_context: str | None = None,
         trace_id: str | None = None,
+        arn: str | None = None,
         timeout: float,
     ) -> Reply:
         """Send the event and return when the head of the reply is there. Never tried again here.
 
-        `timeout` is the function's, in seconds; behind a socket the other end keeps its own.
+        `timeout` is the function's, in seconds; behind a socket the other end keeps its own, and names
+        the function by its own ARN instead of by `arn`.
         Raises EndpointError.
         """
         if endpoint.startswith(_PREFIX):
@@ -51,6 +53,7 @@ class InstanceClient:
                 payload=payload,
                 client_context=_decoded(client_context),
                 trace_id=trace_id,
+                arn=arn,
                 timeout=timeout,
             )
             return await self._hand_over(endpoint.removeprefix(_PREFIX), request)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import uuid
+from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from core.emulator.runtime_api import InvokeOutcome
@@ -45,14 +47,23 @@ class Invoker:
     """Holds every invocation under way, from the moment it is asked for to its end."""
 
     def __init__(
-        self, *, pool: WarmPool, client: InstanceClient, scribe: Scribe, events: EventBus, settings: Settings
+        self,
+        *,
+        pool: WarmPool,
+        client: InstanceClient,
+        scribe: Scribe,
+        events: EventBus,
+        settings: Settings,
+        most_at_once: Callable[[str], int | None],
     ) -> None:
         self._pool = pool
         self._client = client
         self._scribe = scribe
         self._events = events
         self._settings = settings
+        self._most_at_once = most_at_once
         self._flights: dict[str, Flight] = {}
+        self._running: Counter[str] = Counter()
         self._waiters: dict[str, Waiter] = {}
         self._accepting = True
         self._idle = asyncio.Event()
@@ -69,6 +80,8 @@ class Invoker:
         request_id: str | None,
         client_context: str | None,
         source: str,
+        invoked_arn: str | None = None,
+        trace_id: str | None = None,
     ) -> StreamingInvocation:
         """See `LambdaRuntime.invoke_streaming`."""
         name = function.function_name
@@ -78,6 +91,9 @@ class Invoker:
             raise RequestTooLargeError(name, len(payload), MAX_REQUEST)
         if request_id is not None:
             self._check_request_id(request_id)
+        most = self._most_at_once(function.name)
+        if most is not None and self._running[function.name] >= most:
+            raise TooManyRequestsError(name, f"its reserved concurrency is {most}", reserved=True)
         flight = Flight(
             request_id or str(uuid.uuid4()),
             function,
@@ -86,11 +102,15 @@ class Invoker:
             ended=self._ended,
             overdue=self._overdue,
             keep=self._settings.record_limit if self._records(function) else 0,
+            client_context=client_context,
+            invoked_arn=invoked_arn,
+            trace_id=trace_id,
         )
         self._flights[flight.request_id] = flight
+        self._running[function.name] += 1
         self._idle.clear()
         try:
-            await self._serve(flight, client_context)
+            await self._serve(flight)
         except asyncio.CancelledError:
             await flight.cancel()
             raise
@@ -99,7 +119,7 @@ class Invoker:
             raise
         return StreamingInvocation(flight)
 
-    async def _serve(self, flight: Flight, client_context: str | None) -> None:
+    async def _serve(self, flight: Flight) -> None:
         """Find an instance and hand the event over: to a second one, where not a byte went to the first."""
         waiter: Waiter | None = None
         for last in (False, True):
@@ -109,7 +129,7 @@ class Invoker:
             if instance is None:
                 return
             try:
-                await self._hand_over(flight, instance, client_context)
+                await self._hand_over(flight, instance)
             except EndpointError as error:
                 if error.sent or last:
                     raise flight.fail(error.reason) from error
@@ -117,6 +137,10 @@ class Invoker:
                 self._pool.release(instance, reuse=False, served=False, reason=error.reason, force=True)
             else:
                 return
+
+    def running_of(self, name: str) -> int:
+        """How many are under way of a function, all its versions together."""
+        return self._running[name]
 
     def position(self, request_id: str) -> int:
         """Its place in its function's queue, counted from 1; 0 once it is served or unknown."""
@@ -171,13 +195,15 @@ class Invoker:
         )
         return instance
 
-    async def _hand_over(self, flight: Flight, instance: Instance, client_context: str | None) -> None:
+    async def _hand_over(self, flight: Flight, instance: Instance) -> None:
         assert instance.warm is not None, "a busy instance was launched"
         reply = await self._client.invoke(
             instance.warm.endpoint,
             flight.request_id,
             flight.payload,
-            client_context=client_context,
+            client_context=flight.client_context,
+            trace_id=flight.trace_id,
+            arn=flight.invoked_arn,
             timeout=float(flight.function.timeout),
         )
         if flight.over:
@@ -193,6 +219,10 @@ class Invoker:
 
     def _ended(self, flight: Flight, ending: Ending) -> None:
         self._flights.pop(flight.request_id, None)
+        name = flight.function.name
+        self._running[name] -= 1
+        if not self._running[name]:
+            del self._running[name]
         result = ending.result
         if flight.instance is not None:
             self._pool.release(

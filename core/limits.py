@@ -65,7 +65,7 @@ RESERVED_ENVIRONMENT = frozenset(
 )
 """Names the runtime sets itself and a function may not."""
 
-_NAME = re.compile(r"[a-zA-Z0-9-_]+")
+_NAME = re.compile(r"[a-zA-Z0-9-_]+(:[1-9][0-9]*)?")
 _HANDLER = re.compile(r"[^\s]+")
 _ENVIRONMENT_NAME = re.compile(r"[a-zA-Z]([a-zA-Z0-9_])+")
 _TAG_SIGNS = frozenset("_.:/=+-@")
@@ -133,13 +133,13 @@ def path(name: str, value: object) -> Path:
 
 
 def function_name(value: object) -> None:
-    """A function's name: 1 to 64 letters, digits, hyphens and underscores."""
+    """A function's name: 1 to 64 letters, digits, hyphens and underscores; a published version's ends in :NUMBER."""
     found = text("function_name", value)
     if not _NAME.fullmatch(found):
         raise InvalidFunctionError(
             "function_name", value, "may hold only letters, digits, hyphens and underscores ([a-zA-Z0-9-_]+)"
         )
-    text("function_name", value, longest=64)
+    text("function_name", found.partition(":")[0], longest=64)
 
 
 def handler(value: object) -> None:

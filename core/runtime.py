@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from core.archives import Archive
 from core.backends.base import BackendHealth, LambdaBackend, StaleCandidate
 from core.catalogue import Catalogue, Deploy
-from core.errors import HomeUnusableError, LambdaRuntimeError, UnsupportedRuntimeError
+from core.errors import (
+    ConflictError,
+    HomeUnusableError,
+    InvalidFunctionError,
+    LambdaRuntimeError,
+    UnsupportedRuntimeError,
+)
+from core.event_queue import EventQueue
 from core.events import BackendChanged, FunctionAdded, FunctionChanged, FunctionRemoved, Trouble
 from core.functions import LambdaFunction
 from core.home import Home, home_path, open_home
@@ -23,8 +31,10 @@ from core.journal import InvocationRecord, SavedEvent
 from core.launcher import Launcher
 from core.local_emulators import LocalEmulators
 from core.logbook import LogBook
+from core.names import LATEST, split_key
 from core.owners import OwnerState, forget_owner, owner_state
 from core.pool import PoolFunction, PoolLimits, WarmPool
+from core.registry import Details, LayerVersion, Registry
 from core.scribe import Scribe
 from core.settings import Settings
 
@@ -43,6 +53,7 @@ class LambdaRuntime:
         self.events = events
         self._backends = {backend.name: backend for backend in backends}
         self._deploys = Catalogue(home.archives, journal)
+        self.registry = Registry(journal)
         self._logs = LogBook()
         self.news = [*journal.news]
         """What opening the home had to tell, before anyone could subscribe to `events`."""
@@ -68,7 +79,15 @@ class LambdaRuntime:
         )
         self._launcher.attach(self._pool)
         self._scribe = Scribe(journal, events, settings)
-        self._invoker = Invoker(pool=self._pool, client=client, scribe=self._scribe, events=events, settings=settings)
+        self._invoker = Invoker(
+            pool=self._pool,
+            client=client,
+            scribe=self._scribe,
+            events=events,
+            settings=settings,
+            most_at_once=self.registry.most_at_once,
+        )
+        self.event_queue = EventQueue(self)
         self._closing: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
         self._tidying: asyncio.Task[None] | None = None
@@ -104,6 +123,7 @@ class LambdaRuntime:
             runtime = cls(opened, backends, client)
             await runtime._restore()
             runtime._tidy()
+            await runtime.event_queue.start()
             try:
                 yield runtime
             finally:
@@ -119,17 +139,85 @@ class LambdaRuntime:
         """Raises FunctionNotFoundError."""
         return self._deploys.get(name).function
 
-    async def add_function(self, function: LambdaFunction) -> LambdaFunction:
-        """Add a function, or replace the one of that name.
+    def deploy(self, name: str) -> Deploy:
+        """A function with its archives and the time of its last change. Raises FunctionNotFoundError."""
+        return self._deploys.get(name)
 
-        Replacing is a deploy change where code or launch configuration differ: idle instances of the
-        old deploy go at once, busy ones drain.
+    async def add_function(
+        self,
+        function: LambdaFunction,
+        zipped: bytes | None = None,
+        *,
+        check: Callable[[], None] | None = None,
+    ) -> LambdaFunction:
+        """Add a function, or replace the one of that name; returns it as it is kept.
+
+        `zipped` is its code as a zip's bytes, in place of `function.code`. Replacing is a deploy
+        change where code or launch configuration differ: idle instances of the old deploy go at once,
+        busy ones drain. `check` is called when nothing can change in between any more, and may raise.
         Raises ZipExtractionFailedError, NoCodeZipError, InvalidFunctionError, HomeUnusableError.
         """
+        if function.version != LATEST:
+            raise InvalidFunctionError("function_name", function.function_name, "a version is published, not added")
         async with self._changing:
-            await self._take_in(await self._deploys.build(function))
+            if check is not None:
+                check()
+            deploy = await self._deploys.build(function, zipped)
+            await self._take_in(deploy)
         self._tidy()
-        return function
+        return deploy.function
+
+    def versions(self, name: str) -> list[LambdaFunction]:
+        """A function's published versions, by number. Raises FunctionNotFoundError."""
+        self._deploys.get(name)
+        return [deploy.function for deploy in self._deploys.versions(name)]
+
+    async def publish_version(
+        self, name: str, description: str | None = None, *, check: Callable[[], None] | None = None
+    ) -> LambdaFunction:
+        """Freeze a function's code and configuration as its next version, with a pool of its own.
+
+        Where neither has changed since the last one was published, that one is returned. `check` is
+        as in `add_function`. Raises FunctionNotFoundError, NoCodeZipError, HomeUnusableError.
+        Source: https://docs.aws.amazon.com/lambda/latest/api/API_PublishVersion.html
+        """
+        async with self._changing:
+            self._deploys.get(name)
+            if check is not None:
+                check()
+            published = self._deploys.versions(name)
+            if published and self._deploys.freeze(name, int(published[-1].function.version), None).deploy_id == (
+                published[-1].deploy_id
+            ):
+                return published[-1].function
+            details = self.registry.details.get(name) or Details(name=name)
+            number = details.next_version
+            deploy = self._deploys.freeze(name, number, description)
+            # counted first: a number that was given once is never given again
+            await self.registry.details.put(replace(details, next_version=number + 1))
+            await self.registry.details.put(replace(details, qualifier=str(number)))
+            await self._take_in(deploy)
+        return deploy.function
+
+    async def add_layer(self, zipped: bytes, entry: Callable[[Archive, int], LayerVersion], name: str) -> LayerVersion:
+        """Keep a layer's zip and publish it as the layer's next version, which `entry` makes of it.
+
+        Raises ZipExtractionFailedError, HomeUnusableError.
+        """
+        async with self._changing:
+            archive = await self._deploys.keep_archive(zipped)
+            number = max((int(each.qualifier) for each in self.registry.layers.of(name)), default=0) + 1
+            return await self.registry.layers.put(entry(archive, number))
+
+    async def archive(self, digest: str) -> Archive:
+        """An archive of the home's store. Raises KeyError where it has gone."""
+        return await self._deploys.archive(digest)
+
+    def limits_changed(self, name: str) -> None:
+        """A function's reserved or provisioned concurrency, or one of its aliases, is another now."""
+        for deploy in (self._deploys.find(name), *self._deploys.versions(name)):
+            if deploy is not None:
+                self._configure(deploy)
 
     async def refresh_code(self, name: str) -> bool:
         """Read the function's code and layers again from where they came; True if they had changed.
@@ -138,6 +226,8 @@ class LambdaRuntime:
         """
         async with self._changing:
             before = self._deploys.get(name)
+            if before.function.version != LATEST:
+                return False
             deploy = await self._deploys.build(before.function)
             if deploy.deploy_id == before.deploy_id:
                 return False
@@ -146,11 +236,26 @@ class LambdaRuntime:
         return True
 
     async def remove_function(self, name: str) -> None:
-        """Forget it. Its instances go; busy ones finish first. Raises FunctionNotFoundError."""
+        """Forget it with all its versions, or one version. Its instances go; busy ones finish first.
+
+        Raises FunctionNotFoundError, and ConflictError for a version that an alias stands for.
+        """
         async with self._changing:
-            await self._deploys.remove(name)
-            self._pool.forget(name)
-            self.events.publish(FunctionRemoved(function_name=name))
+            base, version = split_key(name)
+            self._deploys.get(name)
+            if version == LATEST:
+                keys = [name, *(deploy.function.function_name for deploy in self._deploys.versions(base))]
+                resources = self.registry.keys_of_function(base)
+            else:
+                if aliases := self.registry.aliases_of(base, version):
+                    held = ", ".join(alias.qualifier for alias in aliases)
+                    raise ConflictError(f"{name} cannot be removed: these aliases stand for it: {held}")
+                keys, resources = [name], self.registry.keys_of_version(base, version)
+            await self._deploys.remove(keys, resources)
+            self.registry.drop(resources)
+            for key in keys:
+                self._pool.forget(key)
+                self.events.publish(FunctionRemoved(function_name=key))
         self._tidy()
 
     def unsupported(self, name: str) -> str | None:
@@ -169,13 +274,21 @@ class LambdaRuntime:
         request_id: str | None = None,
         client_context: str | None = None,
         source: str = "api",
+        invoked_arn: str | None = None,
+        trace_id: str | None = None,
     ) -> InvocationResult:
         """Invoke and gather the whole reply into `payload`.
 
         Raises what `invoke_streaming` raises.
         """
         invocation = await self.invoke_streaming(
-            name, payload, request_id=request_id, client_context=client_context, source=source
+            name,
+            payload,
+            request_id=request_id,
+            client_context=client_context,
+            source=source,
+            invoked_arn=invoked_arn,
+            trace_id=trace_id,
         )
         async with invocation:
             body = bytearray()
@@ -193,11 +306,14 @@ class LambdaRuntime:
         request_id: str | None = None,
         client_context: str | None = None,
         source: str = "api",
+        invoked_arn: str | None = None,
+        trace_id: str | None = None,
     ) -> StreamingInvocation:
         """Invoke, and return when the head of the reply is there.
 
-        Waits for an instance in the function's queue. Cancelling the call leaves the queue, or ends
-        the instance that already serves it.
+        `name` is a function's, or NAME:NUMBER for a published version. `invoked_arn` is what the
+        function is told it was called by, where that was an alias. Waits for an instance in the
+        function's queue. Cancelling the call leaves the queue, or ends the instance that already serves it.
         Raises FunctionNotFoundError, InvalidRequestError, RequestTooLargeError, TooManyRequestsError,
         RuntimeClosedError, ContainerStartFailedError, InvocationFailedError.
         """
@@ -207,6 +323,8 @@ class LambdaRuntime:
             request_id=request_id,
             client_context=client_context,
             source=source,
+            invoked_arn=invoked_arn,
+            trace_id=trace_id,
         )
 
     def waiting(self, name: str | None = None) -> int:
@@ -216,6 +334,10 @@ class LambdaRuntime:
     def position(self, request_id: str) -> int:
         """An invocation's place in its function's queue, counted from 1; 0 once it is served."""
         return self._invoker.position(request_id)
+
+    def running_of(self, name: str) -> int:
+        """How many invocations of a function are under way, all its versions together."""
+        return self._invoker.running_of(name)
 
     def running(self) -> int:
         """How many invocations are under way, those that wait included."""
@@ -357,6 +479,7 @@ class LambdaRuntime:
 
         Safe to call again: a call with `drain` False while another drains makes it hurry.
         """
+        self.event_queue.stop()
         self._invoker.stop_accepting()
         if not drain:
             self._hurry.set()
@@ -374,6 +497,7 @@ class LambdaRuntime:
         await self._invoker.cancel_all()
         await self._end_all(list(self._pool), force=False, reason="Stoker closes", busy_too=True)
         await self._launcher.settled()
+        await self.event_queue.close()
         if self._tidying is not None:
             await asyncio.wait([self._tidying])
         self._scribe.close()
@@ -404,15 +528,17 @@ class LambdaRuntime:
 
     def _configure(self, deploy: Deploy) -> None:
         function, settings = deploy.function, self.settings
+        most = self.registry.most_at_once(function.name) or function.max_instances or settings.max_instances
+        warm = max(function.min_warm, self.registry.warm(function.name, function.version))
         self._pool.configure(
             PoolFunction(
                 name=function.function_name,
                 backend=self._backend_of(function),
                 deploy_id=deploy.deploy_id,
                 memory_mb=function.memory_size,
-                max_instances=function.max_instances or settings.max_instances,
+                max_instances=max(most, warm),
                 idle_ttl=settings.idle_ttl if function.idle_ttl is None else function.idle_ttl,
-                min_warm=function.min_warm,
+                min_warm=warm,
             )
         )
 
@@ -426,7 +552,7 @@ class LambdaRuntime:
             async with self._changing:
                 # an instance of an older deploy still runs from archives that no function names
                 if self.home.is_dir() and all(self._deploys.has_deploy(instance.deploy_id) for instance in self._pool):
-                    await self._deploys.collect()
+                    await self._deploys.collect(self.registry.layer_digests())
         except (OSError, LambdaRuntimeError) as error:
             self.events.publish(Trouble(about="archives", message=f"unused archives could not be removed: {error}"))
 
@@ -434,6 +560,10 @@ class LambdaRuntime:
         def unreadable(name: str, error: LambdaRuntimeError) -> None:
             self.news.append(f"{name} could not be read and is left out: {error}")
 
+        def unread(what: str, why: str) -> None:
+            self.news.append(f"{what} could not be read and is left out: {why}")
+
+        await self.registry.restore(unread)
         for deploy in await self._deploys.restore(unreadable):
             self._configure(deploy)
             self.events.publish(FunctionAdded(function=deploy.function))

@@ -42,6 +42,8 @@ _RULES: Mapping[str, _Rule] = {
     "history_limit": _Rule(0, 10_000_000, "invocations"),
     "history_days": _Rule(0, 36_500, "days"),
     "record_limit": _Rule(0, 209_715_200, "bytes"),
+    "async_retry_delay": _Rule(0, 86_400, "seconds"),
+    "endpoint_port": _Rule(0, 65_535),
 }
 _BACKEND_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
@@ -54,7 +56,10 @@ class Settings:
     `queue_timeout`, `idle_ttl` and `init_timeout` are seconds; `start_limit` is how many launches
     may be under way at once; `instance_budget` and `memory_budget_mb` (0: no limit) are over all
     functions; `history_limit` and `history_days` bound the invocations kept; `record_limit` is
-    how many bytes of a payload and of a response are kept, unless `record_payloads` is off.
+    how many bytes of a payload and of a response are kept, unless `record_payloads` is off;
+    `async_retry_delay` is how many seconds a queued event waits before its second attempt, and half of
+    what it waits before its third; `endpoint_on` opens the local endpoint with the window, on
+    `endpoint_port` (0: any free one).
     Raises InvalidSettingError.
     """
 
@@ -71,6 +76,9 @@ class Settings:
     history_days: float = 30.0
     record_limit: int = 262_144
     record_payloads: bool = True
+    async_retry_delay: float = 60.0
+    endpoint_on: bool = False
+    endpoint_port: int = 9001
 
     def __post_init__(self) -> None:
         for item in fields(self):

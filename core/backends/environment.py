@@ -13,10 +13,10 @@ from pathlib import Path
 
 from core.functions import LambdaFunction
 from core.limits import RESERVED_ENVIRONMENT
+from core.names import LATEST, REGION
 
-__all__ = ["DEFAULT_REGION", "SearchPaths", "lambda_environment", "log_stream_name"]
+__all__ = ["SearchPaths", "lambda_environment", "log_stream_name"]
 
-DEFAULT_REGION = "us-east-1"
 _SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 # shaped as AWS's are, so that clients take them, and refused by every real endpoint
 _CREDENTIALS = {
@@ -36,9 +36,9 @@ class SearchPaths:
     node: tuple[str, ...] = ()
 
 
-def log_stream_name(token: str) -> str:
+def log_stream_name(token: str, version: str = LATEST) -> str:
     """Lambda's name for the log stream of one execution environment; `token` is 32 hex digits."""
-    return f"{time.strftime('%Y/%m/%d', time.gmtime())}/[$LATEST]{token}"
+    return f"{time.strftime('%Y/%m/%d', time.gmtime())}/[{version}]{token}"
 
 
 def lambda_environment(
@@ -73,17 +73,17 @@ def lambda_environment(
     if paths.node:
         environment["NODE_PATH"] = _join(paths.node)
     environment.update((k, v) for k, v in function.environment.items() if k not in RESERVED_ENVIRONMENT)
-    region = environment.get("AWS_REGION", DEFAULT_REGION)
+    region = environment.get("AWS_REGION", REGION)
     environment |= {
         "_HANDLER": function.handler or "",
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": environment.get("AWS_DEFAULT_REGION", region),
-        "AWS_LAMBDA_FUNCTION_NAME": function.function_name,
+        "AWS_LAMBDA_FUNCTION_NAME": function.name,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_size),
-        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_VERSION": function.version,
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.function_name}",
-        "AWS_LAMBDA_LOG_STREAM_NAME": log_stream_name(token),
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.name}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": log_stream_name(token, function.version),
         "AWS_LAMBDA_RUNTIME_API": runtime_api,
         "LAMBDA_TASK_ROOT": str(task_root),
         "LAMBDA_RUNTIME_DIR": str(runtime_directory),

@@ -15,7 +15,6 @@ from core.backends.base import BackendHealth, LambdaBackend, StaleCandidate, cur
 from core.backends.bundle import ClientBundle, make_bundle
 from core.backends.cgroups import delegated_parent
 from core.backends.commands import Command, Commands, unsupported_reason
-from core.backends.environment import DEFAULT_REGION
 from core.backends.guarding import Guard
 from core.backends.killing import TreeKiller, to_the_end
 from core.backends.memory import MemoryWatch
@@ -176,7 +175,6 @@ class ProcessBackend(LambdaBackend):
             launch=launch,
             directory=InstanceDirectory(self._home / "instances", record),
             services=self._services,
-            region=DEFAULT_REGION,
             ended=self._forget,
         )
         return instance

@@ -28,6 +28,7 @@ from core.backends.output import OutputPipe
 from core.backends.scratch import InstanceDirectory
 from core.emulator.runtime_api import FunctionFacts, RuntimeApi
 from core.instances import InstanceExit, MemoryUsage
+from core.names import function_arn
 
 if TYPE_CHECKING:
     from core.backends.base import Launch
@@ -68,7 +69,6 @@ class ProcessInstance:
         launch: Launch,
         directory: InstanceDirectory,
         services: Services,
-        region: str,
         ended: Callable[[ProcessInstance], None],
     ) -> None:
         self.function = function
@@ -98,9 +98,9 @@ class ProcessInstance:
         self._ran_out = False
         self.api = RuntimeApi(
             FunctionFacts(
-                name=function.function_name,
-                version="$LATEST",
-                arn=f"arn:aws:lambda:{region}:000000000000:function:{function.function_name}",
+                name=function.name,
+                version=function.version,
+                arn=function_arn(function.function_name),
                 handler=function.handler or "",
                 timeout=float(function.timeout),
                 memory_size=function.memory_size,

@@ -86,6 +86,11 @@ class HttpServer:
         self.address = f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"
         return self.address
 
+    def stop_listening(self) -> None:
+        """Take no further connection; those that are open go on."""
+        if self._server is not None:
+            self._server.close()
+
     async def aclose(self) -> None:
         """Close the listener and cut all connections. Idempotent."""
         self.close()
@@ -200,6 +205,14 @@ class in_tasks:  # noqa: N801 - reads as a function where it is used
                 exchange.respond(500)
             elif not exchange.finished:
                 exchange.abort()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    async def settled(self) -> None:
+        """Wait until everything has been answered."""
+        while self._tasks:
+            await asyncio.wait(tuple(self._tasks))
 
     async def aclose(self) -> None:
         """Cancel what is still being answered, and wait for it."""

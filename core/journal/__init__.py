@@ -3,19 +3,23 @@
 from core.journal.journal import Journal
 from core.journal.records import (
     InvocationRecord,
+    QueuedEvent,
     SavedEvent,
     StoredEvent,
     StoredFunction,
     StoredInstance,
     StoredOwner,
+    StoredResource,
 )
 
 __all__ = [
     "InvocationRecord",
     "Journal",
+    "QueuedEvent",
     "SavedEvent",
     "StoredEvent",
     "StoredFunction",
     "StoredInstance",
     "StoredOwner",
+    "StoredResource",
 ]

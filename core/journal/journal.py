@@ -19,11 +19,13 @@ from typing import ParamSpec, TypeVar
 from core.errors import HomeUnusableError, RuntimeClosedError
 from core.journal.records import (
     InvocationRecord,
+    QueuedEvent,
     SavedEvent,
     StoredEvent,
     StoredFunction,
     StoredInstance,
     StoredOwner,
+    StoredResource,
 )
 from core.journal.retention import Limits
 from core.journal.store import Store
@@ -107,13 +109,13 @@ class Journal:
 
     async def put_function(
         self, name: str, definition_json: str, code_digest: str | None, layer_digests: Sequence[str]
-    ) -> None:
-        """Keep a function, or its new definition. Survives a power cut once this returns."""
-        await self._call(self._opened.put_function, name, definition_json, code_digest, tuple(layer_digests))
+    ) -> float:
+        """Keep a function, or its new definition; returns when. Survives a power cut once this returns."""
+        return await self._call(self._opened.put_function, name, definition_json, code_digest, tuple(layer_digests))
 
-    async def remove_function(self, name: str) -> None:
-        """Forget a function and its saved events. Its history stays."""
-        await self._call(self._opened.remove_function, name)
+    async def remove_functions(self, names: Sequence[str], resources: Sequence[tuple[str, str, str]] = ()) -> None:
+        """Forget functions with their saved events, and these resources, in one step. Their history stays."""
+        await self._call(self._opened.remove_functions, tuple(names), tuple(resources))
 
     async def functions(self) -> list[StoredFunction]:
         """All functions, by name."""
@@ -216,6 +218,32 @@ class Journal:
     async def set_meta(self, key: str, value: str) -> None:
         """Keep one small fact about this home."""
         await self._call(self._opened.set_meta, key, value)
+
+    # --- resources and queued events
+
+    async def put_resource(self, kind: str, name: str, qualifier: str, document: str) -> float:
+        """Keep a small JSON document under these three; returns when. Survives a power cut once this returns."""
+        return await self._call(self._opened.put_resource, kind, name, qualifier, document)
+
+    async def remove_resources(self, keys: Sequence[tuple[str, str, str]]) -> None:
+        """Forget the documents of these kinds, names and qualifiers, all or none."""
+        await self._call(self._opened.remove_resources, tuple(keys))
+
+    async def resources(self) -> list[StoredResource]:
+        """All documents."""
+        return await self._call(self._opened.resources)
+
+    async def put_queued_event(self, event: QueuedEvent) -> None:
+        """Keep an event that was accepted, or how often it was tried. Survives a kill once this returns."""
+        await self._call(self._opened.put_queued_event, event)
+
+    async def remove_queued_event(self, request_id: str) -> None:
+        """Forget an event that was delivered or given up."""
+        await self._call(self._opened.remove_queued_event, request_id)
+
+    async def queued_events(self) -> list[QueuedEvent]:
+        """All events that wait, oldest first."""
+        return await self._call(self._opened.queued_events)
 
     # --- the thread
 

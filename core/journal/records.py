@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["InvocationRecord", "SavedEvent", "StoredEvent", "StoredFunction", "StoredInstance", "StoredOwner"]
+__all__ = [
+    "InvocationRecord",
+    "QueuedEvent",
+    "SavedEvent",
+    "StoredEvent",
+    "StoredFunction",
+    "StoredInstance",
+    "StoredOwner",
+    "StoredResource",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,32 @@ class StoredFunction:
     code_digest: str | None
     layer_digests: tuple[str, ...]
     updated_wall: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredResource:
+    """A small JSON document that hangs on a function, or a layer's version: an alias, a limit, a URL."""
+
+    kind: str
+    name: str
+    qualifier: str
+    document: str
+    updated_wall: float
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedEvent:
+    """An event that was accepted to be delivered later. `attempts` were made so far; the next is due at `due_wall`."""
+
+    request_id: str
+    function_name: str
+    qualifier: str | None
+    payload: bytes
+    client_context: str | None
+    source: str
+    queued_wall: float
+    attempts: int
+    due_wall: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,15 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX invocations_of_function ON invocations (function_name, started_wall)",
         "CREATE TABLE events (seq INTEGER PRIMARY KEY, wall REAL NOT NULL, kind TEXT NOT NULL, payload TEXT NOT NULL)",
     ),
+    (
+        """CREATE TABLE resources (
+            kind TEXT NOT NULL, name TEXT NOT NULL, qualifier TEXT NOT NULL, document TEXT NOT NULL,
+            updated_wall REAL NOT NULL, PRIMARY KEY (kind, name, qualifier)) WITHOUT ROWID""",
+        """CREATE TABLE queued_events (
+            request_id TEXT PRIMARY KEY, function_name TEXT NOT NULL, qualifier TEXT, payload BLOB NOT NULL,
+            client_context TEXT, source TEXT NOT NULL, queued_wall REAL NOT NULL, attempts INTEGER NOT NULL,
+            due_wall REAL NOT NULL)""",
+    ),
 )
 VERSION = len(_MIGRATIONS)
 
@@ -65,6 +74,11 @@ _SALVAGED = {
     "functions": ("name", "definition", "code_digest", "layer_digests", "updated_wall"),
     "saved_events": ("function_name", "title", "payload", "saved_wall"),
     "meta": ("key", "value"),
+    "resources": ("kind", "name", "qualifier", "document", "updated_wall"),
+    "queued_events": (
+        *("request_id", "function_name", "qualifier", "payload", "client_context", "source"),
+        *("queued_wall", "attempts", "due_wall"),
+    ),
 }
 
 
@@ -201,7 +215,7 @@ def _check(connection: sqlite3.Connection, size: int) -> None:
             raise error
         return
     # what a start needs, and both ends of what grows
-    for table in ("meta", "functions", "saved_events", "owners", "instances"):
+    for table in ("meta", "functions", "saved_events", "owners", "instances", "resources"):
         for _ in connection.execute(f"SELECT * FROM {table}"):
             pass
     for table in ("invocations", "events"):

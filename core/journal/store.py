@@ -14,11 +14,13 @@ from typing import Any
 from core.errors import FunctionNotFoundError, HomeUnusableError
 from core.journal.records import (
     InvocationRecord,
+    QueuedEvent,
     SavedEvent,
     StoredEvent,
     StoredFunction,
     StoredInstance,
     StoredOwner,
+    StoredResource,
 )
 from core.journal.retention import Limits, prune
 from core.journal.rows import (
@@ -101,21 +103,24 @@ class Store:
 
     # --- functions
 
-    def put_function(self, name: str, definition: str, code_digest: str | None, layer_digests: Sequence[str]) -> None:
-        """Keep a function or its new definition."""
+    def put_function(self, name: str, definition: str, code_digest: str | None, layer_digests: Sequence[str]) -> float:
+        """Keep a function or its new definition; returns when."""
+        wall = time.time()
         with self._transaction(durable=True):
             # an upsert: REPLACE would delete the row first, and the saved events with it
             self._db.execute(
                 "INSERT INTO functions VALUES (?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
                 "definition = excluded.definition, code_digest = excluded.code_digest, "
                 "layer_digests = excluded.layer_digests, updated_wall = excluded.updated_wall",
-                (name, clean(definition), code_digest, json.dumps(list(layer_digests)), time.time()),
+                (name, clean(definition), code_digest, json.dumps(list(layer_digests)), wall),
             )
+        return wall
 
-    def remove_function(self, name: str) -> None:
-        """Forget a function and its saved events."""
+    def remove_functions(self, names: Sequence[str], resources: Sequence[tuple[str, str, str]]) -> None:
+        """Forget functions with their saved events, and what else hung on them, all in one step."""
         with self._transaction(durable=True):
-            self._db.execute("DELETE FROM functions WHERE name = ?", (name,))
+            self._db.executemany("DELETE FROM functions WHERE name = ?", [(name,) for name in names])
+            self._db.executemany("DELETE FROM resources WHERE kind = ? AND name = ? AND qualifier = ?", resources)
 
     def functions(self) -> list[StoredFunction]:
         """All functions, by name."""
@@ -257,6 +262,62 @@ class Store:
                 self._db.execute("PRAGMA incremental_vacuum(1000)").fetchall()
             self._checkpoint()
         return more
+
+    # --- resources
+
+    def put_resource(self, kind: str, name: str, qualifier: str, document: str) -> float:
+        """Keep a document, in place of the one of that kind and name; returns when."""
+        wall = time.time()
+        with self._transaction(durable=True):
+            self._db.execute(
+                "INSERT OR REPLACE INTO resources VALUES (?, ?, ?, ?, ?)",
+                (kind, name, qualifier, clean(document), wall),
+            )
+        return wall
+
+    def remove_resources(self, keys: Sequence[tuple[str, str, str]]) -> None:
+        """Forget documents, all in one step."""
+        with self._transaction(durable=True):
+            self._db.executemany("DELETE FROM resources WHERE kind = ? AND name = ? AND qualifier = ?", keys)
+
+    def resources(self) -> list[StoredResource]:
+        """All documents."""
+        rows = self._rows("SELECT kind, name, qualifier, document, updated_wall FROM resources")
+        return [StoredResource(*row) for row in rows]
+
+    # --- queued events
+
+    def put_queued_event(self, event: QueuedEvent) -> None:
+        """Keep an accepted event, or what became of it. Survives a kill."""
+        with self._transaction():
+            self._db.execute(
+                "INSERT OR REPLACE INTO queued_events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    event.request_id,
+                    event.function_name,
+                    event.qualifier,
+                    event.payload,
+                    None if event.client_context is None else clean(event.client_context),
+                    clean(event.source),
+                    event.queued_wall,
+                    event.attempts,
+                    event.due_wall,
+                ),
+            )
+        self._wal_bytes += len(event.payload)
+
+    def remove_queued_event(self, request_id: str) -> None:
+        """An event has been delivered, or given up."""
+        with self._transaction():
+            self._db.execute("DELETE FROM queued_events WHERE request_id = ?", (request_id,))
+
+    def queued_events(self) -> list[QueuedEvent]:
+        """All that wait, oldest first."""
+        rows = self._rows(
+            "SELECT request_id, function_name, qualifier, payload, client_context, source, queued_wall, attempts, "
+            "due_wall FROM queued_events ORDER BY queued_wall"
+        )
+        return [QueuedEvent(*row) for row in rows]
 
     # --- the ground
 

@@ -113,8 +113,8 @@ async def test_functions_are_there_again_after_a_restart(path: Path) -> None:
     assert (words.definition, words.code_digest) == ('{"environment": {"KEY": "secret"}}', "c" * 64)
     assert words.layer_digests == ("a", "b")
     assert abs(words.updated_wall - time.time()) < 60
-    await journal.remove_function("words")
-    await journal.remove_function("never-there")
+    await journal.remove_functions(["words"])
+    await journal.remove_functions(["never-there"])
     assert [function.name for function in await journal.functions()] == ["echo"]
     await journal.close()
 
@@ -132,7 +132,7 @@ async def test_saved_events_stay_when_their_function_changes_and_go_with_it(jour
     await journal.delete_event("echo", "first")
     await journal.delete_event("echo", "first")
     assert [event.title for event in await journal.saved_events("echo")] == ["Second"]
-    await journal.remove_function("echo")
+    await journal.remove_functions(["echo"])
     assert await journal.saved_events("echo") == []
 
 

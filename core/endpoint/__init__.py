@@ -1,0 +1,1 @@
+"""The Lambda-compatible local HTTP API in front of one runtime, on the emulator's HTTP server."""

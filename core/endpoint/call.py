@@ -1,0 +1,148 @@
+"""One request to the endpoint while it is being answered."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import parse_qs
+
+from pydantic import BaseModel, ValidationError
+
+from core.endpoint.errors import ApiError
+from core.names import Target, parse_function
+
+if TYPE_CHECKING:
+    from core.emulator.http_server import Exchange
+    from core.runtime import LambdaRuntime
+
+__all__ = ["MAX_JSON", "Call"]
+
+MAX_JSON = 1024 * 1024
+"""Bytes of a request's JSON, where it carries no archive."""
+
+_BODY_TIMEOUT = 60.0  # seconds in which a body must have come
+_CALLER = 80
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Call:
+    """A request with what its path says, and the ways to answer it.
+
+    `parameters` are the path's, decoded. `id` goes into `x-amzn-RequestId`; an operation may choose
+    another before it answers. `error` is the code that was answered, for the events.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        runtime: LambdaRuntime,
+        *,
+        url: str,
+        operation: str,
+        parameters: Mapping[str, str],
+    ) -> None:
+        self.exchange = exchange
+        self.runtime = runtime
+        self.url = url
+        """The endpoint's own, as in http://127.0.0.1:9001."""
+        self.operation = operation
+        self.parameters = parameters
+        self.id = str(uuid.uuid4())
+        self.function_name: str | None = None
+        self.status = 0
+        self.error: str | None = None
+        self._query: Mapping[str, list[str]] | None = None
+
+    @property
+    def caller(self) -> str:
+        """The client's program as it names itself, without the details."""
+        agent = self.exchange.header("user-agent") or ""
+        return "".join(c for c in agent.split(" ", 1)[0] if c.isprintable())[:_CALLER] or "unknown"
+
+    def query(self, name: str) -> str | None:
+        """A parameter of the query string; None where it is not there."""
+        if self._query is None:
+            self._query = parse_qs(self.exchange.query, keep_blank_values=True, max_num_fields=100)
+        found = self._query.get(name)
+        return found[0] if found else None
+
+    def number(self, name: str, default: int, least: int, most: int) -> int:
+        """A whole number of the query string. Raises ApiError."""
+        text = self.query(name)
+        if text is None:
+            return default
+        if not text.isascii() or not text.isdecimal() or not least <= int(text[:12]) <= most:
+            raise ApiError(400, "ValidationException", f"{name} must be a whole number from {least} to {most}")
+        return int(text)
+
+    def target(self, *, qualifier: str | None = None) -> Target:
+        """The function that path and `Qualifier` name. Raises InvalidRequestError."""
+        given = qualifier if qualifier is not None else self.query("Qualifier")
+        target = parse_function(self.parameters["FunctionName"], given)
+        self.function_name = target.name if target.qualifier is None else f"{target.name}:{target.qualifier}"
+        return target
+
+    async def body(self, limit: int) -> bytes:
+        """The request's whole body. Raises ApiError for one that does not come, BodyError for other faults."""
+        try:
+            async with asyncio.timeout(_BODY_TIMEOUT):
+                return await self.exchange.body.read(limit)
+        except TimeoutError:
+            raise ApiError(408, "RequestTimeoutException", "the request's body did not come in time") from None
+
+    async def json(self, model: type[M], limit: int = MAX_JSON) -> M:
+        """The request's body as `model`; an empty one counts as `{}`. Raises ApiError."""
+        data = await self.body(limit)
+        try:
+            document = json.loads(data or b"{}")
+        except (ValueError, RecursionError) as error:
+            raise ApiError(400, "SerializationException", f"the request's body is not JSON: {error}") from None
+        try:
+            return model.model_validate(document)
+        except ValidationError as error:
+            raise _refused(error) from None
+
+    def reply(
+        self,
+        document: object = None,
+        status: int = 200,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """Answer with a JSON document, or with nothing where it is None."""
+        body = b"" if document is None else json.dumps(document, ensure_ascii=False).encode()
+        kind = [("content-type", "application/json")] if document is not None else []
+        self.send(status, body, [*kind, *headers])
+
+    def send(self, status: int, body: bytes = b"", headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Answer with these bytes."""
+        self.status = status
+        self.exchange.respond(status, body, [("x-amzn-RequestId", self.id), *headers])
+
+    def start(self, status: int, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Begin an answer whose body follows by `exchange.write` and `exchange.end`."""
+        self.status = status
+        self.exchange.start(status, [("x-amzn-RequestId", self.id), *headers])
+
+    def refuse(self, error: ApiError) -> None:
+        """Answer with an error."""
+        self.error = error.code
+        self.reply(error.document, error.status, [("x-amzn-ErrorType", error.code), *error.headers])
+
+
+def _refused(error: ValidationError) -> ApiError:
+    """A request that is not shaped as the operation's is: what is wrong, and where. Values are not repeated."""
+    found: list[str] = []
+    kinds: set[str] = set()
+    details: list[Any] = list(error.errors(include_url=False, include_input=False, include_context=False))
+    for each in details[:5]:
+        place = ".".join(str(part) for part in each["loc"]) or "the document"
+        found.append(f"{place}: {each['msg']}")
+        kinds.add(each["type"])
+    mistyped = bool(kinds) and all(kind.endswith("_type") for kind in kinds)
+    code = "SerializationException" if mistyped else "ValidationException"
+    count = len(details)
+    return ApiError(400, code, f"{count} validation error{'' if count == 1 else 's'} detected: {'; '.join(found)}")

@@ -1,0 +1,114 @@
+"""Names of functions, versions and layers: bare, as partial or full ARNs, with or without a qualifier.
+
+A published version is known everywhere inside Stoker by `NAME:NUMBER`, which is also Lambda's own way
+to write it; the unpublished one by its bare name. Sources:
+https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#API_Invoke_RequestParameters and
+https://docs.aws.amazon.com/lambda/latest/dg/configuration-versions.html
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from core.errors import InvalidRequestError
+
+__all__ = [
+    "ACCOUNT",
+    "LATEST",
+    "REGION",
+    "LayerTarget",
+    "Target",
+    "function_arn",
+    "key_of",
+    "layer_arn",
+    "parse_function",
+    "parse_layer_version",
+    "split_key",
+]
+
+ACCOUNT = "000000000000"
+"""The account that local ARNs name; any other is understood as this one."""
+
+REGION = "us-east-1"
+"""The region that local ARNs name, and that functions see unless their environment says otherwise."""
+
+LATEST = "$LATEST"
+
+_FUNCTION = re.compile(
+    r"(?:arn:(?P<partition>aws[a-zA-Z-]*):lambda:(?P<region>[a-z0-9-]+):)?"
+    r"(?:(?P<account>\d{12}):)?"
+    r"(?:(?P<word>function):)?"
+    r"(?P<name>[a-zA-Z0-9-_]+)"
+    r"(?::(?P<qualifier>\$LATEST|[a-zA-Z0-9-_]+))?"
+)
+_QUALIFIER = re.compile(r"\$LATEST|[a-zA-Z0-9-_]{1,128}")
+_LAYER = re.compile(
+    r"(?:arn:aws[a-zA-Z-]*:lambda:[a-z0-9-]+:\d{12}:layer:)?(?P<name>[a-zA-Z0-9-_]{1,140})(?::(?P<version>\d{1,18}))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A function as a request names it: `qualifier` is a version, an alias, or None where none was given."""
+
+    name: str
+    qualifier: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTarget:
+    """A layer as a request names it; `version` is None where none was given."""
+
+    name: str
+    version: int | None = None
+
+
+def parse_function(value: str, qualifier: str | None = None) -> Target:
+    """Read a name, partial ARN or ARN; `qualifier` is the one that was given beside it.
+
+    Any region and account are taken for this place. Raises InvalidRequestError.
+    """
+    found = _FUNCTION.fullmatch(value)
+    # an account needs the word, or `123456789012:live` would be a function's name with an alias
+    if found is None or len(found["name"]) > 64 or (found["partition"] and not found["word"]):
+        raise InvalidRequestError(
+            "FunctionName", value, "must be a function's name (up to 64 of a-zA-Z0-9-_), a partial ARN or an ARN"
+        )
+    inside = found["qualifier"]
+    if qualifier is not None and not _QUALIFIER.fullmatch(qualifier):
+        raise InvalidRequestError("Qualifier", qualifier, "must be $LATEST, a version's number or an alias")
+    if inside is not None and qualifier is not None and inside != qualifier:
+        raise InvalidRequestError("Qualifier", qualifier, f"the function's name already says {inside}")
+    return Target(found["name"], inside if inside is not None else qualifier)
+
+
+def parse_layer_version(value: str) -> LayerTarget:
+    """Read a layer's name or ARN, with or without a version. Raises InvalidRequestError."""
+    found = _LAYER.fullmatch(value)
+    if found is None:
+        raise InvalidRequestError("LayerName", value, "must be a layer's name or ARN")
+    return LayerTarget(found["name"], int(found["version"]) if found["version"] else None)
+
+
+def function_arn(name: str, qualifier: str | None = None) -> str:
+    """A function's ARN, with its qualifier where there is one."""
+    arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
+    return arn if qualifier is None else f"{arn}:{qualifier}"
+
+
+def layer_arn(name: str, version: int | None = None) -> str:
+    """A layer's ARN, or that of one of its versions."""
+    arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:{name}"
+    return arn if version is None else f"{arn}:{version}"
+
+
+def key_of(name: str, version: str) -> str:
+    """By what name a version is known inside: `words` for $LATEST, `words:3` for the third."""
+    return name if version == LATEST else f"{name}:{version}"
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """The function's own name and its version ($LATEST or a number) of what `key_of` made."""
+    name, _, version = key.partition(":")
+    return name, version or LATEST
