@@ -122,6 +122,11 @@ class Flight:
         return self.reply.content_type if self.reply else "application/json"
 
     @property
+    def streaming(self) -> bool:
+        """Whether the response comes while the function writes it."""
+        return self.reply.streaming if self.reply else False
+
+    @property
     def result(self) -> InvocationResult | None:
         """Set at the end, unless it ended in a failure."""
         return self._result

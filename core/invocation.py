@@ -84,6 +84,11 @@ class Underway(Protocol):
         ...
 
     @property
+    def streaming(self) -> bool:
+        """Whether the response comes while the function writes it."""
+        ...
+
+    @property
     def result(self) -> InvocationResult | None:
         """Set at the end."""
         ...
@@ -141,6 +146,11 @@ class StreamingInvocation:
     def content_type(self) -> str:
         """The content type that the function gave its response."""
         return self._underway.content_type
+
+    @property
+    def streaming(self) -> bool:
+        """Whether chunks come while the function still writes; if not, all is there and the end is near."""
+        return self._underway.streaming
 
     @property
     def result(self) -> InvocationResult | None:
