@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
 from collections.abc import Sequence
 from contextlib import suppress
 from http import HTTPStatus
@@ -23,6 +25,7 @@ __all__ = ["HttpConnection", "Owner"]
 
 _log = logging.getLogger(__name__)
 _LINGER = 1.0  # seconds in which a peer that still sends may read the answer that refused it
+_LINGER_CUT = 10.0  # seconds in which a peer may read what there was of a response that broke off
 _DISCARD_MOST = 64 * 1024 * 1024  # bytes of an unwanted body that are let go by to keep a connection
 _PIPELINED_MOST = 64 * 1024
 _AHEAD = 32  # requests sent ahead that are served in one turn of the loop
@@ -139,6 +142,22 @@ class HttpConnection(asyncio.BufferedProtocol):
         """Close at once, without sending what is queued."""
         if self._transport is not None and not self.lost:
             self._transport.abort()
+
+    def cut(self) -> None:
+        """Close without completing the response, once what was written of it is out."""
+        if self._parser.their_http_version == b"1.0":
+            self._reset()  # to such a peer a mere close is the end of the body
+            return
+        self._close_soon()
+        if not self.lost:
+            self._watch(_LINGER_CUT)
+
+    def _reset(self) -> None:
+        sock = self._transport.get_extra_info("socket") if self._transport is not None else None
+        if sock is not None and not self.lost:
+            with suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.abort()
 
     def drain(self, on: bool) -> None:
         """While on, take what has arrived although a reader holds the connection back."""

@@ -9,6 +9,9 @@ from .http_body import Body
 
 __all__ = ["Channel", "Exchange", "Limits"]
 
+# a length would be wrong there: https://www.rfc-editor.org/rfc/rfc9110#section-8.6
+_BODILESS = frozenset({204, 304})
+
 
 class Limits:
     """What a connection allows: head size in bytes, and seconds (None: no limit)."""
@@ -43,6 +46,9 @@ class Channel(Protocol):
 
     def abort(self) -> None:
         """Close at once."""
+
+    def cut(self) -> None:
+        """Close once what was written is out."""
 
 
 class Exchange:
@@ -96,8 +102,11 @@ class Exchange:
         return None
 
     def respond(self, status: int, body: bytes = b"", headers: Sequence[tuple[str, str]] = ()) -> None:
-        """Send a whole response."""
-        self._channel.send_head(self, status, [*headers, ("content-length", str(len(body)))], body)
+        """Send a whole response. One that HTTP allows no body is sent without it."""
+        if status in _BODILESS:
+            self._channel.send_head(self, status, list(headers), b"")
+        else:
+            self._channel.send_head(self, status, [*headers, ("content-length", str(len(body)))], body)
         self._channel.send_end(self, ())
 
     def start(self, status: int, headers: Sequence[tuple[str, str]] = ()) -> None:
@@ -116,3 +125,8 @@ class Exchange:
     def abort(self) -> None:
         """Cut the connection, so that the peer sees that the response is not complete."""
         self._channel.abort()
+
+    def cut(self) -> None:
+        """The same, but let what was written of it go out first. Nothing can be written any more."""
+        self.finished = True
+        self._channel.cut()
