@@ -12,15 +12,13 @@ from typing import Any
 from core.archives import Archive
 from core.backends.base import BackendHealth, LambdaBackend, StaleCandidate
 from core.catalogue import Catalogue, Deploy
+from core.deployer import Deployer
 from core.errors import (
-    ConflictError,
     HomeUnusableError,
-    InvalidFunctionError,
-    LambdaRuntimeError,
     UnsupportedRuntimeError,
 )
 from core.event_queue import EventQueue
-from core.events import BackendChanged, FunctionAdded, FunctionChanged, FunctionRemoved, Trouble
+from core.events import BackendChanged
 from core.functions import LambdaFunction
 from core.home import Home, home_path, open_home
 from core.instance_client import InstanceClient
@@ -31,10 +29,9 @@ from core.journal import InvocationRecord, SavedEvent
 from core.launcher import Launcher
 from core.local_emulators import LocalEmulators
 from core.logbook import LogBook
-from core.names import LATEST, split_key
 from core.owners import OwnerState, forget_owner, owner_state
-from core.pool import PoolFunction, PoolLimits, WarmPool
-from core.registry import Details, LayerVersion, Registry
+from core.pool import PoolLimits, WarmPool
+from core.registry import LayerVersion, Registry
 from core.scribe import Scribe
 from core.settings import Settings
 
@@ -57,7 +54,6 @@ class LambdaRuntime:
         self._logs = LogBook()
         self.news = [*journal.news]
         """What opening the home had to tell, before anyone could subscribe to `events`."""
-        self._changing = asyncio.Lock()
         self._launcher = Launcher(
             backends=self._backends,
             deploys=self._deploys,
@@ -78,6 +74,15 @@ class LambdaRuntime:
             self._launcher.carry_out,
         )
         self._launcher.attach(self._pool)
+        self._deployer = Deployer(
+            home=home.path,
+            deploys=self._deploys,
+            registry=self.registry,
+            pool=self._pool,
+            events=events,
+            settings=settings,
+            backend_of=self._backend_of,
+        )
         self._scribe = Scribe(journal, events, settings)
         self._invoker = Invoker(
             pool=self._pool,
@@ -90,7 +95,6 @@ class LambdaRuntime:
         self.event_queue = EventQueue(self)
         self._closing: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
-        self._tidying: asyncio.Task[None] | None = None
 
     @classmethod
     @asynccontextmanager
@@ -122,7 +126,6 @@ class LambdaRuntime:
                 await _start(backend, opened.path)
             runtime = cls(opened, backends, client)
             await runtime._restore()
-            runtime._tidy()
             await runtime.event_queue.start()
             try:
                 yield runtime
@@ -157,15 +160,7 @@ class LambdaRuntime:
         busy ones drain. `check` is called when nothing can change in between any more, and may raise.
         Raises ZipExtractionFailedError, NoCodeZipError, InvalidFunctionError, HomeUnusableError.
         """
-        if function.version != LATEST:
-            raise InvalidFunctionError("function_name", function.function_name, "a version is published, not added")
-        async with self._changing:
-            if check is not None:
-                check()
-            deploy = await self._deploys.build(function, zipped)
-            await self._take_in(deploy)
-        self._tidy()
-        return deploy.function
+        return await self._deployer.add(function, zipped, check)
 
     def versions(self, name: str) -> list[LambdaFunction]:
         """A function's published versions, by number. Raises FunctionNotFoundError."""
@@ -181,33 +176,14 @@ class LambdaRuntime:
         as in `add_function`. Raises FunctionNotFoundError, NoCodeZipError, HomeUnusableError.
         Source: https://docs.aws.amazon.com/lambda/latest/api/API_PublishVersion.html
         """
-        async with self._changing:
-            self._deploys.get(name)
-            if check is not None:
-                check()
-            published = self._deploys.versions(name)
-            if published and self._deploys.freeze(name, int(published[-1].function.version), None).deploy_id == (
-                published[-1].deploy_id
-            ):
-                return published[-1].function
-            details = self.registry.details.get(name) or Details(name=name)
-            number = details.next_version
-            deploy = self._deploys.freeze(name, number, description)
-            # counted first: a number that was given once is never given again
-            await self.registry.details.put(replace(details, next_version=number + 1))
-            await self.registry.details.put(replace(details, qualifier=str(number)))
-            await self._take_in(deploy)
-        return deploy.function
+        return await self._deployer.publish(name, description, check)
 
     async def add_layer(self, zipped: bytes, entry: Callable[[Archive, int], LayerVersion], name: str) -> LayerVersion:
         """Keep a layer's zip and publish it as the layer's next version, which `entry` makes of it.
 
         Raises ZipExtractionFailedError, HomeUnusableError.
         """
-        async with self._changing:
-            archive = await self._deploys.keep_archive(zipped)
-            number = max((int(each.qualifier) for each in self.registry.layers.of(name)), default=0) + 1
-            return await self.registry.layers.put(entry(archive, number))
+        return await self._deployer.add_layer(name, zipped, entry)
 
     async def archive(self, digest: str) -> Archive:
         """An archive of the home's store. Raises KeyError where it has gone."""
@@ -215,48 +191,21 @@ class LambdaRuntime:
 
     def limits_changed(self, name: str) -> None:
         """A function's reserved or provisioned concurrency, or one of its aliases, is another now."""
-        for deploy in (self._deploys.find(name), *self._deploys.versions(name)):
-            if deploy is not None:
-                self._configure(deploy)
+        self._deployer.limits_changed(name)
 
     async def refresh_code(self, name: str) -> bool:
         """Read the function's code and layers again from where they came; True if they had changed.
 
         Raises FunctionNotFoundError, and what `add_function` raises.
         """
-        async with self._changing:
-            before = self._deploys.get(name)
-            if before.function.version != LATEST:
-                return False
-            deploy = await self._deploys.build(before.function)
-            if deploy.deploy_id == before.deploy_id:
-                return False
-            await self._take_in(deploy)
-        self._tidy()
-        return True
+        return await self._deployer.refresh(name)
 
     async def remove_function(self, name: str) -> None:
         """Forget it with all its versions, or one version. Its instances go; busy ones finish first.
 
         Raises FunctionNotFoundError, and ConflictError for a version that an alias stands for.
         """
-        async with self._changing:
-            base, version = split_key(name)
-            self._deploys.get(name)
-            if version == LATEST:
-                keys = [name, *(deploy.function.function_name for deploy in self._deploys.versions(base))]
-                resources = self.registry.keys_of_function(base)
-            else:
-                if aliases := self.registry.aliases_of(base, version):
-                    held = ", ".join(alias.qualifier for alias in aliases)
-                    raise ConflictError(f"{name} cannot be removed: these aliases stand for it: {held}")
-                keys, resources = [name], self.registry.keys_of_version(base, version)
-            await self._deploys.remove(keys, resources)
-            self.registry.drop(resources)
-            for key in keys:
-                self._pool.forget(key)
-                self.events.publish(FunctionRemoved(function_name=key))
-        self._tidy()
+        await self._deployer.remove(name)
 
     def unsupported(self, name: str) -> str | None:
         """Why the function's backend cannot run it, or None where it can."""
@@ -498,12 +447,11 @@ class LambdaRuntime:
         await self._end_all(list(self._pool), force=False, reason="Stoker closes", busy_too=True)
         await self._launcher.settled()
         await self.event_queue.close()
-        if self._tidying is not None:
-            await asyncio.wait([self._tidying])
+        await self._deployer.settled()
         self._scribe.close()
         await self.journal.flush()
 
-    # --- functions and their deploys
+    # --- backends
 
     def _backend_of(self, function: LambdaFunction) -> str:
         return function.backend or self.default_backend()
@@ -517,56 +465,8 @@ class LambdaRuntime:
             )
         return backend
 
-    async def _take_in(self, deploy: Deploy) -> None:
-        before = await self._deploys.put(deploy)
-        self._configure(deploy)
-        if before is None:
-            self.events.publish(FunctionAdded(function=deploy.function))
-        else:
-            changed = before.deploy_id != deploy.deploy_id
-            self.events.publish(FunctionChanged(function=deploy.function, deploy_changed=changed))
-
-    def _configure(self, deploy: Deploy) -> None:
-        function, settings = deploy.function, self.settings
-        most = self.registry.most_at_once(function.name) or function.max_instances or settings.max_instances
-        warm = max(function.min_warm, self.registry.warm(function.name, function.version))
-        self._pool.configure(
-            PoolFunction(
-                name=function.function_name,
-                backend=self._backend_of(function),
-                deploy_id=deploy.deploy_id,
-                memory_mb=function.memory_size,
-                max_instances=max(most, warm),
-                idle_ttl=settings.idle_ttl if function.idle_ttl is None else function.idle_ttl,
-                min_warm=warm,
-            )
-        )
-
-    def _tidy(self) -> None:
-        """Collect archives that nothing uses any more, behind the scenes and one collection at a time."""
-        if self._tidying is None or self._tidying.done():
-            self._tidying = asyncio.get_running_loop().create_task(self._collect(), name="collect archives")
-
-    async def _collect(self) -> None:
-        try:
-            async with self._changing:
-                # an instance of an older deploy still runs from archives that no function names
-                if self.home.is_dir() and all(self._deploys.has_deploy(instance.deploy_id) for instance in self._pool):
-                    await self._deploys.collect(self.registry.layer_digests())
-        except (OSError, LambdaRuntimeError) as error:
-            self.events.publish(Trouble(about="archives", message=f"unused archives could not be removed: {error}"))
-
     async def _restore(self) -> None:
-        def unreadable(name: str, error: LambdaRuntimeError) -> None:
-            self.news.append(f"{name} could not be read and is left out: {error}")
-
-        def unread(what: str, why: str) -> None:
-            self.news.append(f"{what} could not be read and is left out: {why}")
-
-        await self.registry.restore(unread)
-        for deploy in await self._deploys.restore(unreadable):
-            self._configure(deploy)
-            self.events.publish(FunctionAdded(function=deploy.function))
+        await self._deployer.restore(self.news.append)
         for name, health in self.backends().items():
             self.events.publish(BackendChanged(backend=name, online=health.online, detail=health.detail))
 
