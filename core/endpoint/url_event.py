@@ -19,9 +19,18 @@ from core.names import ACCOUNT
 
 __all__ = ["UrlRequest", "event_bytes", "new_trace_id"]
 
-# those of the connection and not of the request; a function behind a URL never sees them
-_OF_THE_CONNECTION = frozenset(
-    {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
+# those of the connection and not of the request, and the endpoint's own token: no business of a function's
+_NOT_FOR_FUNCTIONS = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-stoker-token",
+    }
 )
 
 # what AWS takes for text; all else goes as base64, forms and bodies without a type included
@@ -70,7 +79,7 @@ def event_bytes(request: UrlRequest, *, url_id: str, request_id: str, now: float
     }
     if cookies:
         event["cookies"] = cookies
-    event["headers"] = _headers(request, trace_id)
+    event["headers"] = _headers(request, cookies, trace_id)
     if parameters:
         event["queryStringParameters"] = parameters
     event["requestContext"] = _context(request, url_id, request_id, now)
@@ -101,10 +110,9 @@ def _cookies(request: UrlRequest) -> list[str]:
     return [piece for piece in pieces if piece]
 
 
-def _headers(request: UrlRequest, trace_id: str | None) -> dict[str, str]:
-    kept = [(name, value) for name, value in request.headers if name not in _OF_THE_CONNECTION and name != "cookie"]
+def _headers(request: UrlRequest, cookies: Sequence[str], trace_id: str | None) -> dict[str, str]:
+    kept = [(name, value) for name, value in request.headers if name not in _NOT_FOR_FUNCTIONS and name != "cookie"]
     headers = _joined(kept)
-    cookies = [value for name, value in request.headers if name == "cookie"]
     if cookies:
         headers["cookie"] = "; ".join(cookies)
     if request.body and "content-length" not in headers:
