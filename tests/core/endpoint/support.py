@@ -1,0 +1,66 @@
+"""What tests of the endpoint share: real clients, and code as they send it."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from core.names import REGION
+from tests.core.zips import a_zip
+
+__all__ = ["PYTHON", "ROLE", "client_of", "create", "definition", "zipped"]
+
+PYTHON = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+"""The runtime that this machine surely has."""
+
+ROLE = "arn:aws:iam::000000000000:role/a-role"
+
+
+def client_of(url: str, **config: Any) -> Any:
+    """A boto3 client of Lambda on an endpoint: it tries once, and waits long."""
+    return boto3.client(
+        "lambda",
+        endpoint_url=url,
+        region_name=REGION,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(
+            retries={"max_attempts": 0},
+            connect_timeout=30,
+            read_timeout=120,
+            max_pool_connections=64,
+            proxies={},  # whatever the environment says
+            **{"parameter_validation": True, **config},
+        ),
+    )
+
+
+def zipped(source: str, files: Mapping[str, bytes | str] | None = None) -> bytes:
+    """The zip of a Python function: `source` is its module `app`, with a function named `handler`."""
+    return a_zip({"app.py": textwrap.dedent(source), **(files or {})})
+
+
+def definition(name: str, source: str = "def handler(event, context):\n    return event\n", **changes: Any) -> Any:
+    """What CreateFunction takes for a Python function of this source; `changes` replace members."""
+    return {
+        "FunctionName": name,
+        "Runtime": PYTHON,
+        "Role": ROLE,
+        "Handler": "app.handler",
+        "Code": {"ZipFile": zipped(source)},
+        "Timeout": 20,
+        "MemorySize": 256,
+        **changes,
+    }
+
+
+def create(
+    client: Any, name: str, source: str = "def handler(event, context):\n    return event\n", **changes: Any
+) -> Any:
+    """Create a Python function; what the endpoint answered."""
+    return client.create_function(**definition(name, source, **changes))
