@@ -26,6 +26,9 @@ __all__ = [
     "EndpointChanged",
     "Event",
     "EventBus",
+    "EventQueued",
+    "EventReturned",
+    "EventSettled",
     "FunctionAdded",
     "FunctionChanged",
     "FunctionRemoved",
@@ -168,6 +171,42 @@ class QueueChanged(Event):
     function_name: str
     waiting: int
     waiting_all: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventQueued(Event):
+    """An event was accepted to be delivered later, to `qualifier` of a function as it was asked for."""
+
+    request_id: str
+    function_name: str
+    qualifier: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventReturned(Event):
+    """A delivery came to nothing: the event is tried again in `due_in` s. `attempts` reached the function so far."""
+
+    request_id: str
+    function_name: str
+    qualifier: str | None
+    attempts: int
+    due_in: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventSettled(Event):
+    """A queued event needs nothing more.
+
+    `outcome` is Lambda's own word for it ("Success", "RetriesExhausted", "EventAgeExceeded",
+    "ZeroReservedConcurrency"), or "Dropped" where its function has gone or a person took it out.
+    """
+
+    request_id: str
+    function_name: str
+    qualifier: str | None
+    outcome: str
+    attempts: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
