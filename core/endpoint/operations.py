@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from core.endpoint import invoke
 from core.endpoint.function_urls import answer_url
 from core.endpoint.routes import Route
 
@@ -14,4 +15,4 @@ URL_OPERATION = "FunctionUrl"
 
 def all_routes() -> Iterator[Route]:
     """Every route, invocations first."""
-    yield from ()
+    yield from invoke.ROUTES
