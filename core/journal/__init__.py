@@ -4,6 +4,7 @@ from core.journal.journal import Journal
 from core.journal.records import (
     InvocationRecord,
     QueuedEvent,
+    QueuedHead,
     SavedEvent,
     StoredEvent,
     StoredFunction,
@@ -16,6 +17,7 @@ __all__ = [
     "InvocationRecord",
     "Journal",
     "QueuedEvent",
+    "QueuedHead",
     "SavedEvent",
     "StoredEvent",
     "StoredFunction",

@@ -20,6 +20,7 @@ from core.errors import HomeUnusableError, RuntimeClosedError
 from core.journal.records import (
     InvocationRecord,
     QueuedEvent,
+    QueuedHead,
     SavedEvent,
     StoredEvent,
     StoredFunction,
@@ -234,16 +235,24 @@ class Journal:
         return await self._call(self._opened.resources)
 
     async def put_queued_event(self, event: QueuedEvent) -> None:
-        """Keep an event that was accepted, or how often it was tried. Survives a kill once this returns."""
+        """Keep an event that was accepted. Survives a kill once this returns."""
         await self._call(self._opened.put_queued_event, event)
 
-    async def remove_queued_event(self, request_id: str) -> None:
-        """Forget an event that was delivered or given up."""
-        await self._call(self._opened.remove_queued_event, request_id)
+    async def put_back_queued_event(self, request_id: str, attempts: int, due_wall: float) -> None:
+        """Note how often an event was tried, and when it is due again."""
+        await self._call(self._opened.put_back_queued_event, request_id, attempts, due_wall)
 
-    async def queued_events(self) -> list[QueuedEvent]:
-        """All events that wait, oldest first."""
+    async def remove_queued_events(self, request_ids: Sequence[str], instead: QueuedEvent | None = None) -> None:
+        """Forget events that were delivered or given up; `instead` is kept in their place, in the same step."""
+        await self._call(self._opened.remove_queued_events, tuple(request_ids), instead)
+
+    async def queued_events(self) -> list[QueuedHead]:
+        """All events that wait, oldest first, without their payloads."""
         return await self._call(self._opened.queued_events)
+
+    async def queued_payload(self, request_id: str) -> bytes | None:
+        """The payload of an event that waits; None where it waits no more."""
+        return await self._call(self._opened.queued_payload, request_id)
 
     # --- the thread
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 __all__ = [
     "InvocationRecord",
     "QueuedEvent",
+    "QueuedHead",
     "SavedEvent",
     "StoredEvent",
     "StoredFunction",
@@ -89,6 +90,20 @@ class QueuedEvent:
     qualifier: str | None
     payload: bytes
     client_context: str | None
+    source: str
+    queued_wall: float
+    attempts: int
+    due_wall: float
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedHead:
+    """What is known of a queued event without reading its payload, which has `size` bytes."""
+
+    request_id: str
+    function_name: str
+    qualifier: str | None
+    size: int
     source: str
     queued_wall: float
     attempts: int

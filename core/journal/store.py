@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import FunctionNotFoundError, HomeUnusableError
+from core.journal import queued_events
 from core.journal.records import (
     InvocationRecord,
     QueuedEvent,
+    QueuedHead,
     SavedEvent,
     StoredEvent,
     StoredFunction,
@@ -288,42 +290,46 @@ class Store:
     # --- queued events
 
     def put_queued_event(self, event: QueuedEvent) -> None:
-        """Keep an accepted event, or what became of it. Survives a kill."""
+        """Keep an accepted event. Survives a kill."""
         with self._transaction():
-            self._db.execute(
-                "INSERT OR REPLACE INTO queued_events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    event.request_id,
-                    event.function_name,
-                    event.qualifier,
-                    event.payload,
-                    None if event.client_context is None else clean(event.client_context),
-                    clean(event.source),
-                    event.queued_wall,
-                    event.attempts,
-                    event.due_wall,
-                ),
-            )
+            queued_events.put(self._db, event)
         self._wal_bytes += len(event.payload)
+        self._checkpoint_if_due()
 
-    def remove_queued_event(self, request_id: str) -> None:
-        """An event has been delivered, or given up."""
+    def put_back_queued_event(self, request_id: str, attempts: int, due_wall: float) -> None:
+        """Note that an event was tried, and when it is due again."""
         with self._transaction():
-            self._db.execute("DELETE FROM queued_events WHERE request_id = ?", (request_id,))
+            queued_events.put_back(self._db, request_id, attempts, due_wall)
 
-    def queued_events(self) -> list[QueuedEvent]:
-        """All that wait, oldest first."""
-        rows = self._rows(
-            "SELECT request_id, function_name, qualifier, payload, client_context, source, queued_wall, attempts, "
-            "due_wall FROM queued_events ORDER BY queued_wall"
-        )
-        return [QueuedEvent(*row) for row in rows]
+    def remove_queued_events(self, request_ids: Sequence[str], instead: QueuedEvent | None) -> None:
+        """Events have been delivered or given up, and `instead` takes their place, in one step."""
+        with self._transaction():
+            queued_events.remove(self._db, request_ids)
+            if instead is not None:
+                queued_events.put(self._db, instead)
+                self._wal_bytes += len(instead.payload)
+        self._checkpoint_if_due()
+
+    def queued_events(self) -> list[QueuedHead]:
+        """All that wait, oldest first, without their payloads."""
+        with self._reading():
+            return queued_events.heads(self._db)
+
+    def queued_payload(self, request_id: str) -> bytes | None:
+        """A queued event's payload; None where it is not there any more."""
+        with self._reading():
+            return queued_events.payload(self._db, request_id)
 
     # --- the ground
 
     def _rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        try:
+        with self._reading():
             return self._db.execute(statement, values).fetchall()
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
         except sqlite3.Error as error:
             raise HomeUnusableError(str(self.path), why(error)) from error
 
