@@ -12,6 +12,8 @@ from core.functions import LambdaFunction
 from core.names import LATEST, key_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from core.archives import Archive, ArchiveStore
     from core.journal import Journal, StoredFunction
 
@@ -66,12 +68,16 @@ class Catalogue:
         found = [d for d in self._by_name.values() if d.function.name == name and d.function.version != LATEST]
         return sorted(found, key=lambda deploy: int(deploy.function.version))
 
-    async def build(self, function: LambdaFunction, zipped: bytes | None = None) -> Deploy:
+    async def build(
+        self, function: LambdaFunction, zipped: bytes | None = None, before: Deploy | None = None
+    ) -> Deploy:
         """Take the function's code and layers into the store.
 
         `zipped` is its code where that is not at `function.code`; the definition then names the store's copy.
+        What of code and layers has the same place as in `before` is taken over as it was then, and not read again.
         Raises NoCodeZipError, ZipExtractionFailedError, InvalidFunctionError.
         """
+        kept = _archives_by_place(before)
         code: Archive | None = None
         if zipped is not None:
             code = await self._archives.add(zipped)
@@ -80,12 +86,12 @@ class Catalogue:
             if function.code is None:
                 raise NoCodeZipError(function.function_name, "it has no code: give a zip or a folder")
             try:
-                code = await self._archives.add(function.code)
+                code = kept.get(function.code) or await self._archives.add(function.code)
             except ZipExtractionFailedError as error:
                 if function.code.exists():
                     raise
                 raise NoCodeZipError(function.function_name, f"its code {function.code} does not exist") from error
-        layers = [await self._archives.add(layer.content) for layer in function.layers]
+        layers = [kept.get(each.content) or await self._archives.add(each.content) for each in function.layers]
         check_unzipped_size(function, code, layers)
         return Deploy(function, deploy_id(function, code, layers), code, layers)
 
@@ -183,3 +189,13 @@ class Catalogue:
             if archive is not None
         }
         return await self._archives.collect(used | self._unreadable | set(kept))
+
+
+def _archives_by_place(deploy: Deploy | None) -> dict[Path, Archive]:
+    """Which archives a deploy has of which zips and folders."""
+    if deploy is None or deploy.missing is not None:
+        return {}
+    found = {layer.content: archive for layer, archive in zip(deploy.function.layers, deploy.layers, strict=True)}
+    if deploy.function.code is not None and deploy.code is not None:
+        found[deploy.function.code] = deploy.code
+    return found

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Deployer"]
 
 Check = Callable[[], None]
+Change = Callable[["LambdaFunction", Details], "tuple[LambdaFunction, Details | None]"]
 
 
 class Deployer:
@@ -50,17 +51,30 @@ class Deployer:
         self._changing = asyncio.Lock()
         self._tidying: asyncio.Task[None] | None = None
 
-    async def add(self, function: LambdaFunction, zipped: bytes | None, check: Check | None) -> LambdaFunction:
+    async def add(
+        self, function: LambdaFunction, zipped: bytes | None, check: Check | None, details: Details | None
+    ) -> LambdaFunction:
         """Take a function in, or its new definition."""
-        if function.version != LATEST:
-            raise InvalidFunctionError("function_name", function.function_name, "a version is published, not added")
+        _no_version(function)
         async with self._changing:
             if check is not None:
                 check()
             deploy = await self._deploys.build(function, zipped)
-            await self._take_in(deploy)
+            await self._take_in(deploy, details)
         self.tidy()
         return deploy.function
+
+    async def change(self, name: str, change: Change, zipped: bytes | None, keep: bool) -> Deploy:
+        """Replace a function by what `change` makes of it."""
+        async with self._changing:
+            before = self._deploys.get(name)
+            function, details = change(before.function, self._registry.details.get(name) or Details(name=name))
+            _no_version(function)
+            deploy = await self._deploys.build(function, zipped, before)
+            if keep:
+                deploy = await self._take_in(deploy, details)
+        self.tidy()
+        return deploy
 
     async def refresh(self, name: str) -> bool:
         """Read its code and layers again; True if they had changed."""
@@ -163,7 +177,11 @@ class Deployer:
 
     # --- the pool and the bus
 
-    async def _take_in(self, deploy: Deploy) -> None:
+    async def _take_in(self, deploy: Deploy, details: Details | None = None) -> Deploy:
+        name = deploy.function.function_name
+        # before the function: who hears of that finds all there is to it
+        if details is not None and details != self._registry.details.get(name):
+            await self._registry.details.put(details)
         before = await self._deploys.put(deploy)
         self._configure(deploy)
         if before is None:
@@ -171,6 +189,7 @@ class Deployer:
         else:
             changed = before.deploy_id != deploy.deploy_id
             self._events.publish(FunctionChanged(function=deploy.function, deploy_changed=changed))
+        return self._deploys.get(name)
 
     def _configure(self, deploy: Deploy) -> None:
         function, settings = deploy.function, self._settings
@@ -187,3 +206,8 @@ class Deployer:
                 min_warm=warm,
             )
         )
+
+
+def _no_version(function: LambdaFunction) -> None:
+    if function.version != LATEST:
+        raise InvalidFunctionError("function_name", function.function_name, "a version is published, not added")

@@ -31,7 +31,7 @@ from core.local_emulators import LocalEmulators
 from core.logbook import LogBook
 from core.owners import OwnerState, forget_owner, owner_state
 from core.pool import PoolLimits, WarmPool
-from core.registry import LayerVersion, Registry
+from core.registry import Details, LayerVersion, Registry
 from core.scribe import Scribe
 from core.settings import Settings
 
@@ -152,15 +152,33 @@ class LambdaRuntime:
         zipped: bytes | None = None,
         *,
         check: Callable[[], None] | None = None,
+        details: Details | None = None,
     ) -> LambdaFunction:
         """Add a function, or replace the one of that name; returns it as it is kept.
 
         `zipped` is its code as a zip's bytes, in place of `function.code`. Replacing is a deploy
         change where code or launch configuration differ: idle instances of the old deploy go at once,
         busy ones drain. `check` is called when nothing can change in between any more, and may raise.
+        `details`, where given, are kept with it.
         Raises ZipExtractionFailedError, NoCodeZipError, InvalidFunctionError, HomeUnusableError.
         """
-        return await self._deployer.add(function, zipped, check)
+        return await self._deployer.add(function, zipped, check, details)
+
+    async def change_function(
+        self,
+        name: str,
+        change: Callable[[LambdaFunction, Details], tuple[LambdaFunction, Details | None]],
+        zipped: bytes | None = None,
+        *,
+        keep: bool = True,
+    ) -> Deploy:
+        """Replace a function by what `change` makes of it as it is now; returns the new deploy.
+
+        `change` is called when nothing can change in between any more, and may raise. Code and layers
+        that stay where they were are not read again. `zipped` is as in `add_function`; without `keep`
+        all is checked and nothing kept. Raises FunctionNotFoundError, and what `add_function` raises.
+        """
+        return await self._deployer.change(name, change, zipped, keep)
 
     def versions(self, name: str) -> list[LambdaFunction]:
         """A function's published versions, by number. Raises FunctionNotFoundError."""
