@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from core.endpoint import invoke
+from core.endpoint import invoke, invoke_streaming
 from core.endpoint.function_urls import answer_url
 from core.endpoint.routes import Route
 
@@ -16,3 +16,4 @@ URL_OPERATION = "FunctionUrl"
 def all_routes() -> Iterator[Route]:
     """Every route, invocations first."""
     yield from invoke.ROUTES
+    yield from invoke_streaming.ROUTES
