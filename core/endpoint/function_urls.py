@@ -70,8 +70,13 @@ async def answer_url(call: Call) -> None:
         await _Answer(call, config, target, extra).run(path, access_key)
     except (ApiError, BodyError, LambdaRuntimeError) as error:
         known = as_api_error(error)
-        if known is None or exchange.started:
+        if known is None:
             raise
+        if exchange.started:
+            call.error = known.code
+            if not exchange.finished:
+                exchange.cut()
+            return
         headers = (*known.headers, *extra)
         raise ApiError(known.status, known.code, known.message, fields=known.fields, headers=headers) from error
 
