@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -133,8 +134,24 @@ class Deployer:
         """Keep a layer's zip as its next version."""
         async with self._changing:
             archive = await self._deploys.keep_archive(zipped)
-            number = max((int(each.qualifier) for each in self._registry.layers.of(name)), default=0) + 1
-            return await self._registry.layers.put(entry(archive, number))
+            return await self._registry.layers.put(entry(archive, self._registry.next_layer_version(name)))
+
+    async def remove_layer(self, name: str, version: int) -> bool:
+        """Forget a layer's version but for its number; False where there was none."""
+        async with self._changing:
+            layer = self._registry.layers.get(name, str(version))
+            if layer is None or layer.deleted:
+                return False
+            await self._registry.layers.put(replace(layer, deleted=True))
+        self.tidy()
+        return True
+
+    @asynccontextmanager
+    async def holding(self, name: str) -> AsyncIterator[None]:
+        """Let nobody change or remove any function meanwhile."""
+        async with self._changing:
+            self._deploys.get(name)
+            yield
 
     def limits_changed(self, name: str) -> None:
         """Tell the pool what now holds for a function and its versions."""
@@ -168,10 +185,15 @@ class Deployer:
 
     async def _collect(self) -> None:
         try:
-            async with self._changing:
-                # an instance of an older deploy still runs from archives that no function names
-                if self._home.is_dir() and all(self._deploys.has_deploy(i.deploy_id) for i in self._pool):
-                    await self._deploys.collect(self._registry.layer_digests())
+            while True:
+                async with self._changing:
+                    # an instance of an older deploy still runs from archives that no function names
+                    old = [i for i in self._pool if not self._deploys.has_deploy(i.deploy_id)]
+                    if not old:
+                        if self._home.is_dir() and not self._registry.layers_unreadable:
+                            await self._deploys.collect(self._registry.layer_digests())
+                        return
+                await asyncio.wait([self._pool.wait_gone(instance) for instance in old])
         except (OSError, LambdaRuntimeError) as error:
             self._events.publish(Trouble(about="archives", message=f"unused archives could not be removed: {error}"))
 

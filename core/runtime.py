@@ -203,6 +203,22 @@ class LambdaRuntime:
         """
         return await self._deployer.add_layer(name, zipped, entry)
 
+    async def remove_layer(self, name: str, version: int) -> bool:
+        """Take back a layer's published version; False where there was none.
+
+        Functions that have it keep it, and its number is not given again. Raises HomeUnusableError.
+        """
+        return await self._deployer.remove_layer(name, version)
+
+    @asynccontextmanager
+    async def holding(self, name: str) -> AsyncIterator[None]:
+        """Keep a function from being changed or removed while something is hung on it in `registry`.
+
+        Nothing in this block may change a function itself. Raises FunctionNotFoundError.
+        """
+        async with self._deployer.holding(name):
+            yield
+
     async def archive(self, digest: str) -> Archive:
         """An archive of the home's store. Raises KeyError where it has gone."""
         return await self._deploys.archive(digest)

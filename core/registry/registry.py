@@ -40,6 +40,7 @@ class Registry:
         self.urls = Shelf("url", UrlConfig, journal)
         self.layers = Shelf("layer", LayerVersion, journal)
         self._journal = journal
+        self._unreadable: set[tuple[str, str, str]] = set()
 
     @property
     def _on_functions(self) -> tuple[Shelf[Any], ...]:
@@ -55,6 +56,7 @@ class Registry:
             try:
                 shelf.take(stored)
             except (ValueError, KeyError, TypeError, RecursionError) as error:
+                self._unreadable.add((stored.kind, stored.name, stored.qualifier))
                 unreadable(f"{stored.kind} {stored.name} {stored.qualifier}".strip(), str(error))
 
     def resolve(self, target: Target) -> str:
@@ -110,6 +112,17 @@ class Registry:
             for kind, name, qualifier in keys:
                 if kind == shelf.kind:
                     shelf.drop(name, qualifier)
+
+    def next_layer_version(self, name: str) -> int:
+        """The number that a layer's next version gets: one that none ever had, deleted ones included."""
+        given = {layer.qualifier for layer in self.layers.of(name)}
+        given |= {key[2] for key in self._unreadable if key[:2] == (self.layers.kind, name)}
+        return max((int(number) for number in given if number.isdecimal()), default=0) + 1
+
+    @property
+    def layers_unreadable(self) -> bool:
+        """Whether there are layers whose archives nobody here can name, so that none may be collected."""
+        return any(key[0] == self.layers.kind for key in self._unreadable)
 
     def layer_digests(self) -> set[str]:
         """The archives of all published layers."""
