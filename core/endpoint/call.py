@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from core.emulator.http_server import Exchange
     from core.runtime import LambdaRuntime
 
-__all__ = ["MAX_JSON", "Call"]
+__all__ = ["MAX_JSON", "Call", "read_json"]
 
 MAX_JSON = 1024 * 1024
 """Bytes of a request's JSON, where it carries no archive."""
@@ -96,15 +96,7 @@ class Call:
 
     async def json(self, model: type[M], limit: int = MAX_JSON) -> M:
         """The request's body as `model`; an empty one counts as `{}`. Raises ApiError."""
-        data = await self.body(limit)
-        try:
-            document = json.loads(data or b"{}")
-        except (ValueError, RecursionError) as error:
-            raise ApiError(400, "SerializationException", f"the request's body is not JSON: {error}") from None
-        try:
-            return model.model_validate(document)
-        except ValidationError as error:
-            raise _refused(error) from None
+        return read_json(await self.body(limit), model)
 
     def reply(
         self,
@@ -131,6 +123,18 @@ class Call:
         """Answer with an error."""
         self.error = error.code
         self.reply(error.document, error.status, [("x-amzn-ErrorType", error.code), *error.headers])
+
+
+def read_json(data: bytes, model: type[M]) -> M:
+    """A JSON document as `model`; an empty one counts as `{}`. Raises ApiError."""
+    try:
+        document = json.loads(data or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise ApiError(400, "SerializationException", f"the request's body is not JSON: {error}") from None
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise _refused(error) from None
 
 
 def _refused(error: ValidationError) -> ApiError:
