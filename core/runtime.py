@@ -90,7 +90,7 @@ class LambdaRuntime:
             scribe=self._scribe,
             events=events,
             settings=settings,
-            most_at_once=self.registry.most_at_once,
+            limits=self.registry,
         )
         self.event_queue = EventQueue(self)
         self._closing: asyncio.Task[None] | None = None
@@ -126,8 +126,8 @@ class LambdaRuntime:
                 await _start(backend, opened.path)
             runtime = cls(opened, backends, client)
             await runtime._restore()
-            await runtime.event_queue.start()
             try:
+                await runtime.event_queue.start()
                 yield runtime
             finally:
                 await runtime.close()
@@ -412,6 +412,10 @@ class LambdaRuntime:
     def instances(self, name: str | None = None) -> list[InstanceSnapshot]:
         """All instances, or a function's, oldest first."""
         return self._pool.instances(name)
+
+    def start_trouble(self, name: str) -> str | None:
+        """Why the function's last start failed, or its instances fall over unused; None once one came up."""
+        return self._pool.trouble(name)
 
     def instance(self, instance_id: str) -> InstanceSnapshot:
         """Raises InstanceNotFoundError."""
