@@ -216,7 +216,8 @@ class Deployer:
     def _configure(self, deploy: Deploy) -> None:
         function, settings = deploy.function, self._settings
         most = self._registry.most_at_once(function.name) or function.max_instances or settings.max_instances
-        warm = max(function.min_warm, self._registry.warm(function.name, function.version))
+        held = self._registry.warm(function.name, function.version)
+        warm = max(function.min_warm, held)
         self._pool.configure(
             PoolFunction(
                 name=function.function_name,
@@ -226,6 +227,7 @@ class Deployer:
                 max_instances=max(most, warm),
                 idle_ttl=settings.idle_ttl if function.idle_ttl is None else function.idle_ttl,
                 min_warm=warm,
+                held=held,
             )
         )
 

@@ -6,8 +6,8 @@ import asyncio
 import re
 import uuid
 from collections import Counter
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
 
 from core.emulator.runtime_api import InvokeOutcome
 from core.errors import (
@@ -43,6 +43,16 @@ Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
+class Limits(Protocol):
+    """What people have set: see `core.registry.Registry`."""
+
+    def most_at_once(self, name: str) -> int | None:
+        """A function's reserved concurrency, or None."""
+
+    def provisioned_versions(self, name: str) -> Mapping[str, int]:
+        """How many invocations of which of its versions have instances of their own."""
+
+
 class Invoker:
     """Holds every invocation under way, from the moment it is asked for to its end."""
 
@@ -54,16 +64,16 @@ class Invoker:
         scribe: Scribe,
         events: EventBus,
         settings: Settings,
-        most_at_once: Callable[[str], int | None],
+        limits: Limits,
     ) -> None:
         self._pool = pool
         self._client = client
         self._scribe = scribe
         self._events = events
         self._settings = settings
-        self._most_at_once = most_at_once
+        self._limits = limits
         self._flights: dict[str, Flight] = {}
-        self._running: Counter[str] = Counter()
+        self._running: dict[str, Counter[str]] = {}  # of each function, by version
         self._waiters: dict[str, Waiter] = {}
         self._accepting = True
         self._idle = asyncio.Event()
@@ -91,9 +101,7 @@ class Invoker:
             raise RequestTooLargeError(name, len(payload), MAX_REQUEST)
         if request_id is not None:
             self._check_request_id(request_id)
-        most = self._most_at_once(function.name)
-        if most is not None and self._running[function.name] >= most:
-            raise TooManyRequestsError(name, f"its reserved concurrency is {most}", reserved=True)
+        self._check_reserved(function)
         flight = Flight(
             request_id or str(uuid.uuid4()),
             function,
@@ -107,7 +115,7 @@ class Invoker:
             trace_id=trace_id,
         )
         self._flights[flight.request_id] = flight
-        self._running[function.name] += 1
+        self._running.setdefault(function.name, Counter())[function.version] += 1
         self._idle.clear()
         try:
             await self._serve(flight)
@@ -140,7 +148,7 @@ class Invoker:
 
     def running_of(self, name: str) -> int:
         """How many are under way of a function, all its versions together."""
-        return self._running[name]
+        return sum(self._running.get(name, {}).values())
 
     def position(self, request_id: str) -> int:
         """Its place in its function's queue, counted from 1; 0 once it is served or unknown."""
@@ -219,10 +227,13 @@ class Invoker:
 
     def _ended(self, flight: Flight, ending: Ending) -> None:
         self._flights.pop(flight.request_id, None)
-        name = flight.function.name
-        self._running[name] -= 1
-        if not self._running[name]:
-            del self._running[name]
+        function = flight.function
+        running = self._running[function.name]
+        running[function.version] -= 1
+        if not running[function.version]:
+            del running[function.version]
+        if not running:
+            del self._running[function.name]
         result = ending.result
         if flight.instance is not None:
             self._pool.release(
@@ -251,6 +262,23 @@ class Invoker:
         instance = flight.instance
         if instance is not None and not instance.state.final:
             self._pool.terminate(instance.id, force=True, reason=f"past its timeout of {flight.function.timeout} s")
+
+    def _check_reserved(self, function: LambdaFunction) -> None:
+        """Raises TooManyRequestsError where the function's reserved concurrency is used up.
+
+        What is provisioned for a version is set aside for it; the rest is for all versions, by order of arrival.
+        Source: https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html
+        """
+        most = self._limits.most_at_once(function.name)
+        if most is None:
+            return
+        aside = self._limits.provisioned_versions(function.name)
+        running: Mapping[str, int] = self._running.get(function.name, {})
+        if running.get(function.version, 0) < aside.get(function.version, 0):
+            return
+        shared = sum(max(0, count - aside.get(version, 0)) for version, count in running.items())
+        if shared >= most - sum(aside.values()):
+            raise TooManyRequestsError(function.function_name, f"its reserved concurrency is {most}", reserved=True)
 
     def _check_request_id(self, request_id: str) -> None:
         if not _REQUEST_ID.fullmatch(request_id):

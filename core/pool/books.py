@@ -151,6 +151,16 @@ class Books:
         spare = room.counted - room.spec.min_warm if room.spec.min_warm else len(room.idle)
         return [i for i in room.idle if not i.pinned][: max(0, spare)]
 
+    def surplus(self, room: Room, most: int) -> list[Instance]:
+        """At most so many that nobody uses, waits for or keeps warm: those that start, then the idle ones."""
+        most = min(most, room.counted - room.spec.min_warm)
+        if most <= 0:
+            return []
+        starting = [i for i in room.instances.values() if i.state is _S.STARTING and i.id not in room.promised][
+            len(room.waiters) :
+        ]
+        return (starting + [i for i in room.idle if not i.pinned])[:most]
+
     def count_down(self, room: Room) -> None:
         """Work out anew when each idle instance is reaped, and tell what changed."""
         reapable = set(map(id, self.reapable(room)))

@@ -49,8 +49,11 @@ def decide(books: Books, limits: PoolLimits, now: float) -> None:
         if room.wishes:
             _grant_wishes(books, limits, room)
         if room.known and room.spec.min_warm > 0 and not owed and now >= room.warm_not_before:
-            while room.counted < room.spec.min_warm and _may_launch(books, limits, room, now, evict=False):
-                books.launch(room, "kept warm")
+            while room.counted < room.spec.min_warm:
+                held = room.counted < room.held
+                if not _may_launch(books, limits, room, now, evict=held):
+                    break
+                books.launch(room, "provisioned" if held else "kept warm")
 
 
 def _may_launch(books: Books, limits: PoolLimits, room: Room, now: float, *, evict: bool = True) -> bool:
@@ -87,13 +90,20 @@ def _gathers_memory(books: Books, limits: PoolLimits, room: Room, now: float) ->
         or books.counted >= limits.instances
     ):
         return False
-    kept = sum(i.memory_limit_mb for i in books.instances.values() if i.state in COUNTED and i.pinned)
+    kept = sum(_kept(each) for each in books.rooms.values() if each is not room)
+    kept += sum(i.memory_limit_mb for i in room.instances.values() if i.state in COUNTED and i.pinned)
     own = sum(i.memory_limit_mb for i in room.instances.values() if i.state in COUNTED and not i.pinned)
     if kept + own + spec.memory_mb > limits.memory_mb:
         return False
     for each in tuple(_givable(books, room)):
         books.end(each, f"gave its place to {spec.name}")
     return True
+
+
+def _kept(room: Room) -> int:
+    """MB that a function gives to no other."""
+    pinned = sum(i.memory_limit_mb for i in room.instances.values() if i.state in COUNTED and i.pinned)
+    return max(pinned, min(room.held, room.counted) * room.spec.memory_mb)
 
 
 def refuse_what_never_fits(limits: PoolLimits, room: Room) -> None:
@@ -113,9 +123,11 @@ def _fits(books: Books, limits: PoolLimits, spec: PoolFunction) -> bool:
 
 
 def _givable(books: Books, asking: Room) -> Iterator[Instance]:
+    """Idle instances of other functions that may go for `asking`, the least recently used of each first."""
     for room in books.rooms.values():
         if room is not asking:
-            yield from (i for i in room.idle if not i.pinned)
+            spare = room.counted - room.held if room.held else len(room.idle)
+            yield from [i for i in room.idle if not i.pinned][: max(0, spare)]
 
 
 def _grant_wishes(books: Books, limits: PoolLimits, room: Room) -> None:

@@ -55,7 +55,9 @@ class WarmPool:
         else:
             if room.spec.deploy_id != spec.deploy_id or not room.known:
                 room.failures = room.crashes = 0
+                room.trouble = ""
                 room.not_before = room.warm_not_before = 0.0
+            released = room.spec.held - spec.held
             room.spec, room.known = spec, True
             for instance in tuple(room.instances.values()):
                 if instance.deploy_id != spec.deploy_id:
@@ -69,6 +71,8 @@ class WarmPool:
                     self._books.retire(instance, "an older deploy")
                 elif instance.idle_ttl != spec.idle_ttl:
                     instance.idle_ttl = spec.idle_ttl
+            for instance in self._books.surplus(room, released):
+                self._books.end(instance, "no longer provisioned")
             self._books.count_down(room)
         self._run()
 
@@ -204,7 +208,7 @@ class WarmPool:
         """The backend has brought it up: it goes to the first waiter, or is idle."""
         instance.warm = warm
         room = self._books.rooms[instance.function_name]
-        room.failures, room.not_before = 0, 0.0
+        room.failures, room.not_before, room.trouble = 0, 0.0, ""
         instance.last_used = time.monotonic()
         promise = room.promised.pop(instance.id, None)
         if room.waiters and promise is None and instance.deploy_id == room.spec.deploy_id:
@@ -224,6 +228,7 @@ class WarmPool:
         self._books.move(instance, _S.DEAD if was_ended else _S.FAILED, instance.reason if was_ended else str(error))
         if not was_ended:
             room.failures += 1
+            room.trouble = str(error)
             room.not_before = _back_off(room.failures)
         if promise is not None:
             fail(promise, error)
@@ -260,6 +265,8 @@ class WarmPool:
                 # it came up and fell over: keeping one warm must not become a loop
                 room = self._books.rooms[instance.function_name]
                 room.crashes += 1
+                if room.crashes > 1:
+                    room.trouble = exit_.reason or "it exited by itself"
                 room.warm_not_before = _back_off(room.crashes)
             self._books.move(instance, _S.DEAD, exit_.reason or "exited by itself")
         self._run()
@@ -315,6 +322,11 @@ class WarmPool:
         return candidates
 
     # --- views
+
+    def trouble(self, name: str) -> str | None:
+        """Why the function's last start failed, or its instances fall over unused; None once one came up."""
+        room = self._books.rooms.get(name)
+        return room.trouble or None if room is not None else None
 
     def instances(self, name: str | None = None) -> list[InstanceSnapshot]:
         """All that are not final, oldest first."""

@@ -24,7 +24,11 @@ class PoolLimits:
 
 @dataclass(frozen=True, slots=True)
 class PoolFunction:
-    """What the pool must know of a function. Times are in seconds, memory in MB."""
+    """What the pool must know of a function. Times are in seconds, memory in MB.
+
+    `min_warm` instances are kept up where there is room for them. Of these, `held` are provisioned:
+    other functions give way to them, and they give way to none.
+    """
 
     name: str
     backend: str
@@ -33,6 +37,7 @@ class PoolFunction:
     max_instances: int
     idle_ttl: float
     min_warm: int
+    held: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -62,7 +67,8 @@ class Plan:
 class Room:
     """One function's part of the pool. `idle` is ordered by last use, the latest at the end.
 
-    `failures` counts starts that failed in a row, and no launch is begun before `not_before`;
+    `failures` counts starts that failed in a row, `trouble` is the reason why the function cannot be
+    started or kept up, and no launch is begun before `not_before`;
     `crashes` counts instances that came up and exited without having served, and none is begun
     merely to be kept warm before `warm_not_before`.
     """
@@ -77,6 +83,12 @@ class Room:
     starting: int = 0
     counted: int = 0
     failures: int = 0
+    trouble: str = ""
     not_before: float = 0.0
     crashes: int = 0
     warm_not_before: float = 0.0
+
+    @property
+    def held(self) -> int:
+        """How many instances it gives to no other function."""
+        return self.spec.held if self.known else 0

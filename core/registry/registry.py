@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -85,13 +86,26 @@ class Registry:
 
     def warm(self, name: str, version: str) -> int:
         """How many instances of a version its provisioned concurrency keeps warm."""
-        qualifiers = {version, *(a.qualifier for a in self.aliases.of(name) if a.function_version == version)}
-        return sum(each.count for each in self.provisioned.of(name) if each.qualifier in qualifiers)
+        return self.provisioned_versions(name).get(version, 0)
 
     def most_at_once(self, name: str) -> int | None:
         """A function's reserved concurrency, or None."""
         reserved = self.reserved.get(name)
         return None if reserved is None else reserved.count
+
+    def provisioned_versions(self, name: str) -> dict[str, int]:
+        """How many instances of each version of a function are kept warm for it, where there are any."""
+        found: Counter[str] = Counter()
+        for each in self.provisioned.of(name):
+            alias = self.aliases.get(name, each.qualifier)
+            found[each.qualifier if alias is None else alias.function_version] += each.count
+        return dict(found)
+
+    def spoken_for(self) -> int:
+        """What functions have reserved of the account's concurrency; where nothing is, what is provisioned."""
+        reserved = {each.name: each.count for each in self.reserved}
+        beside = sum(each.count for each in self.provisioned if each.name not in reserved)
+        return sum(reserved.values()) + beside
 
     def revision(self, name: str, version: str, modified: float) -> str:
         """The revision of a function's version that was last changed at `modified`: another one after each change."""
