@@ -256,10 +256,10 @@ async def test_archives_that_no_function_uses_any_more_are_collected(home: Path,
         (tmp_path / "scripted-code" / "more").write_text("another deploy")
         assert await runtime.refresh_code("scripted")
         assert not await runtime.refresh_code("scripted")
+        assert stored() == 2
         gate.open()
         assert (await old.discard()).function_error is None  # its code was still there
         await runtime.invoke("scripted")
-        assert stored() == 2
         await runtime.remove_function("scripted")
         assert runtime.functions() == []
     async with LambdaRuntime.open(home=home):
