@@ -27,6 +27,8 @@ from core.names import function_arn, split_key
 
 __all__ = ["ApiError", "as_api_error"]
 
+_RETRY_AFTER = "1"  # seconds; by then an instance may be free
+
 
 class ApiError(Exception):
     """An answer that is an error. `fields` are further members of its JSON body; `headers` go with it."""
@@ -86,9 +88,15 @@ def as_api_error(error: Exception) -> ApiError | None:
             reason = (
                 "ReservedFunctionConcurrentInvocationLimitExceeded"
                 if error.reserved
-                else ("ConcurrentInvocationLimitExceeded")
+                else "ConcurrentInvocationLimitExceeded"
             )
-            return ApiError(429, "TooManyRequestsException", str(error), fields={"Reason": reason})
+            return ApiError(
+                429,
+                "TooManyRequestsException",
+                str(error),
+                fields={"Reason": reason},
+                headers=(("retry-after", _RETRY_AFTER),),
+            )
         case RequestTooLargeError():
             return ApiError(413, "RequestTooLargeException", str(error))
         case BodyTooLargeError():
