@@ -69,6 +69,20 @@ class Actions(QObject):
         )
         self.logs = self._make("logs", "Logs", "Show or hide the logs", "Ctrl+Shift+G")
         self.logs.setCheckable(True)
+        self.calls = self._make("calls", "Calls", "Show or hide who calls the endpoint", "Ctrl+Shift+L")
+        self.calls.setCheckable(True)
+
+        self.endpoint = self._make(
+            "endpoint", "Answer SDKs and the AWS CLI", "Turn the local endpoint on or off", "Ctrl+Shift+E"
+        )
+        self.endpoint.setCheckable(True)
+        self.endpoint_copy = self._make(
+            "endpoint_copy", "Copy the address", "Copy the URL that clients take", "Ctrl+Shift+C"
+        )
+        self.endpoint_setup = self._make(
+            "endpoint_setup", "Port and clients…", "Choose the port, and see how clients call it", "Ctrl+Shift+P"
+        )
+
         self.quit = self._make("quit", "Quit", "Close Stoker and end its instances", "Ctrl+Q")
         self.quit.setMenuRole(QAction.MenuRole.QuitRole)
         self.about = self._make("about", "About Stoker", "Version, home and licence")

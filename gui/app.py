@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QApplication
 
+    from core.errors import LambdaRuntimeError
+    from core.runtime import LambdaRuntime
     from gui.main_window import MainWindow
     from gui.theme import Theme
 
@@ -22,6 +24,7 @@ __all__ = ["main"]
 
 _BAD_START = 2
 _FIRST_SHOWN = "sample-words"
+_PICTURE = 2.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refuse(problem)
     home = _home(options.home)
     if _raised(home):
-        return 0
+        return _not_here(home, options)
     return _run(home, options)
 
 
@@ -49,11 +52,20 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="stoker", description="A desktop control room for a warm pool of AWS-Lambda-style functions."
     )
     parser.add_argument("--home", metavar="DIR", help="where functions, history and settings are kept")
+    parser.add_argument(
+        "--port", type=_port, metavar="N", help="turn the local endpoint on at this port of 127.0.0.1 (0: any free one)"
+    )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     scheme = parser.add_mutually_exclusive_group()
     scheme.add_argument("--light", action="store_true", help="light colours, whatever the system says")
     scheme.add_argument("--dark", action="store_true", help="dark colours, whatever the system says")
     return parser.parse_args(argv)
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text[:6]) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: it must be 0 to 65535")
+    return int(text)
 
 
 def _home(chosen: str | None) -> Path:
@@ -71,10 +83,16 @@ def _refuse(problem: object) -> int:
 def _raised(home: Path) -> bool:
     from gui.single_instance import raise_first
 
-    if not raise_first(home):
-        return False
-    print(f"Stoker is open already in {home}: its window was raised.")
-    return True
+    return raise_first(home)
+
+
+def _not_here(home: Path, options: argparse.Namespace) -> int:
+    """Another window works in this home, and was raised: enough, unless an endpoint was asked for too."""
+    raised = f"Stoker is open already in {home}: its window was raised"
+    if options.port is None:
+        print(f"{raised}.")
+        return 0
+    return _refuse(f"{raised}, but --port {options.port} was not carried out; turn the endpoint on in that window")
 
 
 def _run(home: Path, options: argparse.Namespace) -> int:
@@ -114,13 +132,33 @@ async def _session(app: QApplication, home: Path, options: argparse.Namespace) -
             runtime = await stack.enter_async_context(LambdaRuntime.open(home))
         except HomeInUseError as error:
             # it had no window yet when it was asked first
-            return 0 if _raised(home) else _refuse(error)
+            return _not_here(home, options) if _raised(home) else _refuse(error)
         except (LambdaRuntimeError, OSError) as error:
             return _refuse(error)
+        if (problem := await _port_problem(runtime, options.port)) is not None:
+            return _refuse(problem)
         window = await open_window(runtime, theme=theme, problems=problems)
         stack.push_async_callback(window.dispose)
-        await _serve(window, stack)
-    return 0
+        return await _serve(window, stack, options.port)
+
+
+async def _port_problem(runtime: LambdaRuntime, port: int | None) -> LambdaRuntimeError | None:
+    """Why the endpoint cannot have this port; asked before there is a window to be seen."""
+    from gui.endpoint import HOST, is_free
+
+    if port is None or is_free(port):
+        return None
+    from core.endpoint.endpoint import Endpoint
+    from core.errors import EndpointUnusableError
+
+    endpoint = Endpoint(runtime)
+    try:
+        await endpoint.open(HOST, port)
+    except EndpointUnusableError as error:
+        return error
+    # free again in this very moment
+    await endpoint.aclose()
+    return None
 
 
 def _theme(app: QApplication, options: argparse.Namespace) -> Theme:
@@ -133,7 +171,7 @@ def _theme(app: QApplication, options: argparse.Namespace) -> Theme:
     return theme
 
 
-async def _serve(window: MainWindow, stack: AsyncExitStack) -> None:
+async def _serve(window: MainWindow, stack: AsyncExitStack, port: int | None) -> int:
     """Everything between the window's first picture and its end."""
     from gui.single_instance import WindowSocket
 
@@ -143,7 +181,31 @@ async def _serve(window: MainWindow, stack: AsyncExitStack) -> None:
     stack.push_async_callback(listener.close)
     window.tasks.start("Install the samples", _install_samples(window))
     window.tasks.start("Look for what was left behind", window.commands.tell_of_stale())
+    problem = await _open_endpoint(window, port)
     await window.shutdown.closed.wait()
+    return 0 if problem is None else _refuse(problem)
+
+
+async def _open_endpoint(window: MainWindow, port: int | None) -> LambdaRuntimeError | None:
+    """Turn the endpoint on, if it was asked for or was on when the window was closed."""
+    from core.errors import EndpointUnusableError
+    from gui.shutdown import Answer
+
+    if port is None and not window.context.runtime.settings.endpoint_on:
+        return None
+    # reading it in takes time that the first picture needs; a window that nobody sees has none
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_PICTURE):
+            await window.painted.wait()
+    if port is None:
+        window.endpoint_commands.restore()
+        return None
+    try:
+        await window.endpoint.open(port)
+    except EndpointUnusableError as error:
+        window.shutdown.request(Answer.CANCEL)
+        return error
+    return None
 
 
 async def _install_samples(window: MainWindow) -> None:

@@ -15,10 +15,11 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QDialog, QWidget
 
-from core.errors import InstanceNotFoundError
+from core.errors import ConflictError, InstanceNotFoundError
 from core.events import Event
 from core.functions import LambdaFunction
 from core.instances import InstanceState
+from core.names import LATEST, split_key
 from gui.actions import Actions
 from gui.context import Context
 from gui.dialogs.base import ask
@@ -38,6 +39,7 @@ _OfFunction = Callable[[str], Coroutine[Any, Any, None]]
 
 _BUSY = (InstanceState.BUSY, InstanceState.DRAINING)
 _NO_FUNCTION = "select a function first"
+_PUBLISHED = "a published version cannot be changed"
 _NO_INSTANCE = "no instance is selected"
 
 
@@ -112,8 +114,9 @@ class Commands(QObject):
         yield a.add, None
         yield a.add_zip, None
         yield a.add_folder, None
-        yield a.edit, no_function
-        yield a.reload, no_function
+        published = _PUBLISHED if row is not None and row.version is not None else None
+        yield a.edit, no_function or published
+        yield a.reload, no_function or published
         yield a.clone, no_function
         yield a.remove, no_function
         yield a.invoke, None if self._workbench.current is not None else _NO_FUNCTION
@@ -201,19 +204,52 @@ class Commands(QObject):
         dialog.form.show_function(self._runtime.function(name), _copy_of(name, names), rename=True)
         if await ask(dialog) != QDialog.DialogCode.Accepted or dialog.stored is None:
             return
-        for event in await self._runtime.saved_events(name):
+        for event in await self._runtime.saved_events(split_key(name)[0]):
             await self._runtime.save_event(dialog.stored.function_name, event.title, event.payload)
         self._stored(dialog.stored, "Added")
 
     async def _remove(self, name: str) -> None:
-        row = self._model.row(name)
-        instances = row.instances if row is not None else 0
-        text = f"{name} and its saved events are forgotten. Its code stays where it came from."
+        base, version = split_key(name)
+        goes = [name]
+        if version != LATEST:
+            if aliases := self._runtime.registry.aliases_of(base, version):
+                await self._cannot_remove(name, [alias.qualifier for alias in aliases])
+                return
+            text = f"Only this version is forgotten: {base} and its other versions stay."
+        else:
+            goes += self._model.versions(base)
+            text = f"{name} and its saved events are forgotten. Its code stays where it came from."
+            aliases = self._runtime.registry.aliases.of(base)
+            along = [
+                plural(len(goes) - 1, "published version") if len(goes) > 1 else "",
+                plural(len(aliases), "alias", "aliases") if aliases else "",
+            ]
+            if any(along):
+                one = len(goes) - 1 + len(aliases) == 1
+                text += f"\n\n{' and '.join(filter(None, along))} {'goes' if one else 'go'} with it."
+        instances = sum(row.instances for row in map(self._model.row, goes) if row is not None)
         if instances:
             text += f"\n\nIts {plural(instances, 'instance')} will end; busy ones finish first."
-        if await choose(self._window, f"Remove {name}?", text, [Choice("remove", "Remove", danger=True)]):
+        if not await choose(self._window, f"Remove {name}?", text, [Choice("remove", "Remove", danger=True)]):
+            return
+        try:
             await self._runtime.remove_function(name)
+        except ConflictError:
+            # an alias was pointed at it while the question stood
+            await self._cannot_remove(
+                name, [each.qualifier for each in self._runtime.registry.aliases_of(base, version)]
+            )
+        else:
             self.done.emit(f"Removed {name}")
+
+    async def _cannot_remove(self, name: str, aliases: Sequence[str]) -> None:
+        one = len(aliases) == 1
+        text = (
+            f"{'The alias' if one else 'These aliases'} {', '.join(aliases)} {'stands' if one else 'stand'} for it. "
+            f"Let {'it' if one else 'them'} stand for another version first, or delete {'it' if one else 'them'}: "
+            "aws lambda update-alias, delete-alias."
+        )
+        await choose(self._window, f"{name} cannot be removed", text, [], no="Close")
 
     def _function_dialog(self, title: str, *, taken: Collection[str]) -> FunctionDialog:
         # imported here: a start is quicker without the forms
@@ -366,7 +402,7 @@ def _copy_of(name: str, taken: Collection[str]) -> str:
     number = 1
     while True:
         suffix = "-copy" if number == 1 else f"-copy-{number}"
-        copy = elide_end(name, 64 - len(suffix)).removesuffix("…") + suffix
+        copy = elide_end(split_key(name)[0], 64 - len(suffix)).removesuffix("…") + suffix
         if copy not in taken:
             return copy
         number += 1

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QKeySequence, QShortcut
-from PySide6.QtWidgets import QApplication, QMainWindow, QMenuBar, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QKeySequence, QPaintEvent, QShortcut
+from PySide6.QtWidgets import QApplication, QMainWindow, QMenuBar, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
-from core.events import BackendChanged, Event, Trouble
+from core.events import BackendChanged, CallEnded, CallStarted, Event, Trouble
+from core.names import split_key
 from core.runtime import LambdaRuntime
 from gui.actions import Actions
 from gui.commands import Commands
 from gui.context import Context
 from gui.dialogs.base import ask
 from gui.dialogs.confirm import Choice, choose
+from gui.endpoint import EndpointControl, EndpointState
+from gui.endpoint_commands import EndpointCommands
 from gui.errors import Problems
 from gui.formatting import plural
 from gui.icons import icon_path
 from gui.menus import fill_menus
 from gui.models.coalescer import Coalescer
+from gui.panels.calls import CallsPanel
 from gui.panels.functions import FunctionsPanel
 from gui.panels.instances import InstancesPanel
 from gui.panels.logs import LogsPanel
@@ -39,6 +44,8 @@ from gui.window_state import WindowState
 __all__ = ["MainWindow", "open_window"]
 
 _SIZE = (1440, 900)
+# requests that last as long as their client wants: nobody waits for their end
+_WATCHING = frozenset({"StreamEvents"})
 
 
 class MainWindow(QMainWindow):
@@ -59,14 +66,21 @@ class MainWindow(QMainWindow):
         self.context = Context(runtime, self.tasks, theme, self.coalescer)
         self.actions_ = Actions(self)
         self.state = WindowState(runtime.home)
-        self.shutdown = Shutdown(runtime, problems, self._ask_about_running, self)
+        self.endpoint = EndpointControl(runtime, self)
+        self.shutdown = Shutdown(
+            runtime, problems, self._ask_about_running, self, endpoint=self.endpoint, calls=self.calls_under_way
+        )
+        self.painted = asyncio.Event()
+        """Set once its first picture is there."""
         self._runtime = runtime
         self._disposed = False
+        self._picking = False
 
         self.functions = FunctionsPanel(self.context, self.actions_)
         self.instances = InstancesPanel(self.context, self.actions_)
         self.workbench = WorkbenchPanel(self.context)
-        self.logs = LogsPanel(self.context)
+        self.logs = LogsPanel(self.context, actions=self.actions_)
+        self.calls = CallsPanel(self.context, self.actions_, self.endpoint)
         self.commands = Commands(
             self,
             self.context,
@@ -76,6 +90,15 @@ class MainWindow(QMainWindow):
             workbench=self.workbench,
         )
         self._lay_out()
+        self.endpoint_commands = EndpointCommands(
+            self,
+            self.context,
+            self.actions_,
+            self.endpoint,
+            self.top_bar.endpoint,
+            under_way=self.calls_under_way,
+            function_name=self._function_for_clients,
+        )
         self._connect()
         self._set_shortcuts()
         self._recall()
@@ -93,10 +116,13 @@ class MainWindow(QMainWindow):
         self.banner = Banner()
         self.status_line = StatusLine(self.context, self.functions.model)
         self.centre = _splitter("centre_splitter", Qt.Orientation.Vertical)
-        for panel, stretch in ((self.instances, 5), (self.workbench, 4), (self.logs, 2)):
+        self.bottom = QStackedWidget()
+        self.bottom.addWidget(self.logs)
+        self.bottom.addWidget(self.calls)
+        for panel, stretch in ((self.instances, 5), (self.workbench, 4), (self.bottom, 2)):
             self.centre.addWidget(panel)
             self.centre.setStretchFactor(self.centre.indexOf(panel), stretch)
-        self.logs.hide()
+        self.bottom.hide()
         self.across = _splitter("main_splitter", Qt.Orientation.Horizontal)
         self.across.addWidget(self.functions)
         self.across.addWidget(self.centre)
@@ -123,6 +149,7 @@ class MainWindow(QMainWindow):
         self.banner.details_wanted.connect(lambda: self.tasks.start("Show details", self._show_details()))
         self.banner.dismissed.connect(self.problems.dismiss)
         self.commands.done.connect(self.toast.say)
+        self.calls.said.connect(self.toast.say)
         self.coalescer.add(self._take)
         self.theme.changed.connect(self._dress)
         self.shutdown.stage_changed.connect(self._closing_stage)
@@ -131,14 +158,18 @@ class MainWindow(QMainWindow):
 
         self.functions.function_selected.connect(self.instances.show_function)
         self.functions.function_selected.connect(self.workbench.show_function)
+        self.functions.function_selected.connect(self._filter_calls)
         # also when another tab, with an editor of its own, comes to the front
         self.workbench.running_changed.connect(self._let_drops_through)
         self._let_drops_through()
         self.instances.selection_changed.connect(self._follow_in_logs)
         self.instances.logs_requested.connect(self.show_logs)
+        self.calls.logs_requested.connect(self.show_logs)
+        self.calls.picked.connect(self._pick)
 
         a.show_logs.triggered.connect(lambda: self.show_logs(self.instances.selected_ids()[0]))
-        a.logs.toggled.connect(self._set_logs_shown)
+        a.logs.toggled.connect(lambda shown: self._set_bottom(self.logs, shown))
+        a.calls.toggled.connect(lambda shown: self._set_bottom(self.calls, shown))
         a.filter.triggered.connect(self.functions.focus_filter)
         a.clear_selection.triggered.connect(lambda: self.functions.select(None))
         a.quit.triggered.connect(self.close)
@@ -149,7 +180,7 @@ class MainWindow(QMainWindow):
         self.addActions(
             [action for action in vars(a).values() if getattr(action, "shortcutContext", None) and _is_global(action)]
         )
-        for panel in (self.functions, self.instances, self.logs):
+        for panel in (self.functions, self.instances, self.logs, self.calls):
             panel.addAction(a.clear_selection)
         self.functions.addAction(a.remove)
         self.instances.addActions([a.terminate, a.kill])
@@ -175,6 +206,8 @@ class MainWindow(QMainWindow):
                     self._show_backends()
                 case Trouble(about=about, message=message):
                     self.problems.add("" if message.startswith(about) else about, message)
+                case CallStarted() | CallEnded() if self.endpoint.state is EndpointState.CLOSING:
+                    self.endpoint_commands.update()
                 case _:
                     pass
         if self.shutdown.stage in {Stage.WAITING, Stage.ENDING}:
@@ -203,6 +236,35 @@ class MainWindow(QMainWindow):
 
         await ask(AboutDialog(self, self._runtime.home))
 
+    # --- the endpoint and its calls
+
+    def calls_under_way(self) -> int:
+        """How many calls of the endpoint are being answered now."""
+        # what has happened in this frame counts
+        self.coalescer.flush()
+        return self.calls.model.running(but=_WATCHING)
+
+    def _function_for_clients(self) -> str:
+        names = self.functions.model.names()
+        return self.functions.selected() or (names[0] if names else "NAME")
+
+    def _filter_calls(self, name: str | None) -> None:
+        # a row that was picked must not lead to a list with other rows in its place
+        self.calls.show_function(name, only=not self._picking)
+
+    def _pick(self, name: str | None, instance_id: str | None) -> None:
+        """A call was chosen: select its function and its instance, as far as they are there."""
+        model = self.functions.model
+        known = next((each for each in (name, name and split_key(name)[0]) if each and model.row(each)), None)
+        if known is not None and known != self.functions.selected():
+            self._picking = True
+            try:
+                self.functions.select(known)
+            finally:
+                self._picking = False
+        if instance_id is not None:
+            self.instances.select([instance_id])
+
     # --- logs
 
     def show_logs(self, instance_id: str) -> None:
@@ -210,9 +272,14 @@ class MainWindow(QMainWindow):
         self.actions_.logs.setChecked(True)
         self.logs.show_instance(instance_id)
 
-    def _set_logs_shown(self, shown: bool) -> None:
-        self.logs.setVisible(shown)
+    def _set_bottom(self, panel: QWidget, shown: bool) -> None:
+        """Logs and calls share one place: the one that is asked for takes it."""
+        a = self.actions_
         if shown:
+            (a.calls if panel is self.logs else a.logs).setChecked(False)
+            self.bottom.setCurrentWidget(panel)
+        self.bottom.setVisible(a.logs.isChecked() or a.calls.isChecked())
+        if a.logs.isChecked():
             self._follow_in_logs()
 
     def _follow_in_logs(self) -> None:
@@ -244,6 +311,10 @@ class MainWindow(QMainWindow):
         event.ignore()
         self.shutdown.request()
 
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        self.painted.set()
+
     def raise_window(self) -> None:
         """Come to the front."""
         self.setWindowState(self.windowState() & ~Qt.WindowState.WindowMinimized)
@@ -258,7 +329,7 @@ class MainWindow(QMainWindow):
     async def _ask_about_running(self, running: int) -> Answer:
         one = running == 1
         text = (
-            f"{plural(running, 'invocation')} {'is' if one else 'are'} running. Stoker can wait for "
+            f"{_under_way(self._runtime.running(), self.calls_under_way())}. Stoker can wait for "
             f"{'it' if one else 'them'} to end, or cancel {'it' if one else 'them'}. "
             "Either way all instances end with it."
         )
@@ -272,6 +343,7 @@ class MainWindow(QMainWindow):
     def _closing_stage(self, stage: Stage) -> None:
         if stage in {Stage.WAITING, Stage.ENDING}:
             self.commands.close()
+            self.endpoint_commands.close()
             self.status_line.stop()
             self._remember()
             self._tell_progress()
@@ -285,6 +357,7 @@ class MainWindow(QMainWindow):
         self._disposed = True
         self.coalescer.close()
         await self.tasks.cancel_all()
+        await self.endpoint.aclose()
         self.hide()
         self.close()
         self.deleteLater()
@@ -306,8 +379,9 @@ class MainWindow(QMainWindow):
         if (widths := self.state.bytes("workbench")) is not None:
             self.workbench.restore_state(widths)
         # a splitter's state remembers what was hidden, which is for the action to say
+        self.bottom.hide()
         self.actions_.logs.setChecked(self.state.flag("logs"))
-        self.logs.setVisible(self.actions_.logs.isChecked())
+        self.actions_.calls.setChecked(self.state.flag("calls"))
         self.functions.select(self.state.text("function"))
 
     def _remember(self) -> None:
@@ -317,6 +391,7 @@ class MainWindow(QMainWindow):
         self.state.put("instances", self.instances.save_state())
         self.state.put("workbench", self.workbench.save_state())
         self.state.put("logs", self.actions_.logs.isChecked())
+        self.state.put("calls", self.actions_.calls.isChecked())
         self.state.put("function", self.functions.selected())
         self.state.save()
 
@@ -337,6 +412,13 @@ async def open_window(
     if show:
         window.show()
     return window
+
+
+def _under_way(running: int, calls: int) -> str:
+    parts = [plural(running, "invocation")] if running or not calls else []
+    if calls:
+        parts.append(plural(calls, "call to the endpoint", "calls to the endpoint"))
+    return f"{' and '.join(parts)} {'is' if running + calls == 1 else 'are'} running"
 
 
 def _splitter(name: str, orientation: Qt.Orientation) -> QSplitter:

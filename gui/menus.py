@@ -35,8 +35,13 @@ def fill_menus(bar: QMenuBar, actions: Actions) -> None:
     instances.addSeparator()
     instances.addAction(a.stop_all)
 
+    endpoint = _menu(bar, "&Endpoint")
+    endpoint.addActions([a.endpoint, a.endpoint_copy, a.endpoint_setup])
+    endpoint.addSeparator()
+    endpoint.addAction(a.calls)
+
     view = _menu(bar, "&View")
-    view.addActions([a.logs, a.filter, a.clear_selection])
+    view.addActions([a.logs, a.calls, a.filter, a.clear_selection])
 
     help_ = _menu(bar, "&Help")
     help_.addAction(a.about)

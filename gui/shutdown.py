@@ -1,4 +1,4 @@
-"""How the window closes, in stages: ask, wait for what runs, end the instances, quit.
+"""How the window closes, in stages: ask, listen no more, wait for what runs, end the instances, quit.
 
 Each stage is visible. Closing again hurries: it answers the question with "cancel them", stops the
 waiting, and at last kills.
@@ -9,12 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 
 from core.runtime import LambdaRuntime
 from gui.errors import Problems
 from gui.formatting import plural
+
+if TYPE_CHECKING:
+    from gui.endpoint import EndpointControl
 
 __all__ = ["Answer", "Shutdown", "Stage"]
 
@@ -43,13 +47,25 @@ Ask = Callable[[int], Awaitable[Answer]]
 class Shutdown(QObject):
     """Closes one window's runtime. `closed` is set when nothing is left to wait for.
 
-    `stage_changed(stage)` is emitted at each step. `ask(running)` puts the question to the person.
+    `stage_changed(stage)` is emitted at each step. `ask(running)` puts the question to the person; it
+    is also put where nothing runs but `calls()` of the endpoint are under way.
     """
 
     stage_changed = Signal(object)
 
-    def __init__(self, runtime: LambdaRuntime, problems: Problems, ask: Ask, parent: QObject | None = None) -> None:
+    def __init__(
+        self,
+        runtime: LambdaRuntime,
+        problems: Problems,
+        ask: Ask,
+        parent: QObject | None = None,
+        *,
+        endpoint: EndpointControl | None = None,
+        calls: Callable[[], int] = int,
+    ) -> None:
         super().__init__(parent)
+        self._endpoint = endpoint
+        self._calls = calls
         self._runtime = runtime
         self._problems = problems
         self._ask = ask
@@ -74,6 +90,8 @@ class Shutdown(QObject):
                 self._force.set()
             case Stage.WAITING:
                 self._set(Stage.ENDING)
+                if self._endpoint is not None:
+                    self._endpoint.cut()
                 self._hurry(self._runtime.close(drain=False))
             case Stage.ENDING:
                 self._hurry(self._runtime.stop_all(force=True))
@@ -86,6 +104,8 @@ class Shutdown(QObject):
         match self._stage:
             case Stage.WAITING if running:
                 return f"Waiting for {plural(running, 'invocation')} to end…"
+            case Stage.WAITING if calls := self._calls():
+                return f"Answering {plural(calls, 'call')}…"
             case Stage.WAITING | Stage.ENDING if instances:
                 return f"Ending {plural(instances, 'instance')}…"
             case Stage.WAITING | Stage.ENDING:
@@ -95,7 +115,7 @@ class Shutdown(QObject):
 
     async def _close(self, answer: Answer | None) -> None:
         try:
-            running = self._runtime.running()
+            running = self._runtime.running() + self._calls()
             if answer is None:
                 answer = await self._answer(running) if running else Answer.CANCEL
             if answer is Answer.KEEP:
@@ -103,7 +123,12 @@ class Shutdown(QObject):
                 self._set(Stage.OPEN)
                 return
             self._set(Stage.WAITING if answer is Answer.WAIT and running else Stage.ENDING)
+            if self._endpoint is not None:
+                # what was asked before is answered while the runtime still takes work
+                await self._endpoint.close(drain=answer is Answer.WAIT and bool(running))
             await self._runtime.close(drain=answer is Answer.WAIT)
+            if self._endpoint is not None:
+                await self._endpoint.aclose()
         except Exception as error:
             # whatever it was, the window must not stay because of it
             self._problems.report("Close", error)

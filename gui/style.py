@@ -1,7 +1,7 @@
 """The one style sheet and the palette, made from the theme's tokens.
 
 Widgets ask for a role by a dynamic property: `role` on labels ("title", "heading", "dim", "small",
-"error"), `primary`, `danger` and `flat` on buttons. Frames that are a surface of their own set
+"error"), `primary`, `danger`, `flat` and `quiet` on buttons. Frames that are a surface of their own set
 `surface` to "panel" or "background".
 """
 
@@ -106,6 +106,8 @@ QPushButton[primary="true"]:disabled, QToolButton[primary="true"]:disabled {{
 QPushButton[flat="true"], QToolButton[flat="true"] {{ background: transparent; border-color: transparent; }}
 QPushButton[flat="true"]:hover, QToolButton[flat="true"]:hover {{ background: {hover}; }}
 QPushButton[flat="true"]:focus, QToolButton[flat="true"]:focus {{ border-color: {t.accent}; }}
+QToolButton[quiet="true"] {{ color: {t.dim}; }}
+QToolButton[quiet="true"]:hover {{ color: {t.text}; }}
 QToolButton[popupMode="1"] {{ padding-right: 24px; }}
 QToolButton::menu-button {{ border: none; width: 20px; }}
 QToolButton::menu-arrow, QPushButton::menu-indicator {{ image: url({down}); width: 12px; height: 12px; }}

@@ -20,6 +20,7 @@ from core.events import (
     QueueChanged,
 )
 from core.instances import InstanceState
+from core.names import LATEST, split_key
 from gui.formatting import plural
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ _SHOWN_STATES = (
 
 @dataclass(slots=True)
 class FunctionRow:
-    """One function as the list shows it.
+    """One function, or one of its published versions, as the list shows it.
 
     `trouble` says why it cannot run here, `failed` what its last invocation ended with; None where
     there is nothing to say. `counts` holds instances by state, final ones left out.
@@ -57,6 +58,17 @@ class FunctionRow:
     counts: Counter[InstanceState] = field(default_factory=Counter)
 
     @property
+    def function(self) -> str:
+        """The function's own name, the same for all its versions."""
+        return split_key(self.name)[0]
+
+    @property
+    def version(self) -> str | None:
+        """The number of a published version; None for the function itself."""
+        version = split_key(self.name)[1]
+        return None if version == LATEST else version
+
+    @property
     def instances(self) -> int:
         """How many instances it has."""
         return sum(self.counts.values())
@@ -66,6 +78,8 @@ class FunctionRow:
         """The row in words, for tooltips and screen readers."""
         parts = [f"{self.counts[state]} {state.value}" for state in _SHOWN_STATES if self.counts[state]]
         lines = [f"{self.name}: {self.runtime} · {self.backend}"]
+        if self.version is not None:
+            lines.append(f"published version {self.version} of {self.function}")
         lines.append(", ".join(parts) if parts else "cold: no instance")
         if self.waiting:
             lines.append(plural(self.waiting, "invocation waits", "invocations wait"))
@@ -82,7 +96,10 @@ class FunctionRow:
 
 
 class FunctionsModel(QAbstractListModel):
-    """Rows by name. `take` is given the events of a frame; `changed` follows when a figure moved."""
+    """Rows by name, each function's published versions below it.
+
+    `take` is given the events of a frame; `changed` follows when a figure moved.
+    """
 
     changed = Signal()
 
@@ -108,8 +125,16 @@ class FunctionsModel(QAbstractListModel):
         return self._rows.get(name)
 
     def names(self) -> list[str]:
-        """All functions, by name."""
-        return sorted(self._rows)
+        """All functions, by name, each with its versions after it."""
+        return sorted(self._rows, key=_order)
+
+    def functions(self) -> list[str]:
+        """All functions without their versions, by name."""
+        return sorted(name for name, row in self._rows.items() if row.version is None)
+
+    def versions(self, name: str) -> list[str]:
+        """The published versions of a function, by number."""
+        return [each for each in self.names() if each != name and split_key(each)[0] == name]
 
     @property
     def shown(self) -> list[str]:
@@ -263,7 +288,7 @@ class FunctionsModel(QAbstractListModel):
                 row.trouble = self._trouble(function)
 
     def _wanted(self) -> list[str]:
-        return [name for name in sorted(self._rows) if self._rows[name].matches(self._terms)]
+        return [name for name in self.names() if self._rows[name].matches(self._terms)]
 
     def _refilter(self) -> None:
         wanted = self._wanted()
@@ -287,3 +312,8 @@ class FunctionsModel(QAbstractListModel):
         # its data is still asked for until the views know that it goes
         self._hide(name)
         self._rows.pop(name, None)
+
+
+def _order(name: str) -> tuple[str, int]:
+    base, version = split_key(name)
+    return base, 0 if version == LATEST else int(version)

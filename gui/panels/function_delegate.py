@@ -1,4 +1,4 @@
-"""Draws one function: its name, what runs it, and a dot for every instance."""
+"""Draws one function: its name, what runs it, and a dot for every instance; a version on one line."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ _MOST_DOTS = 6
 _DOT = 8
 _STEP = 12
 _LEFT = 16
+# a published version stands in, below its function
+_INDENT = 14
 _RIGHT = 14
 _ORDER = (
     InstanceState.BUSY,
@@ -30,7 +32,7 @@ _ORDER = (
 
 
 class FunctionDelegate(QStyledItemDelegate):
-    """Two lines: name and dots, then runtime, backend and what is wrong or waits.
+    """Two lines: name and dots, then runtime, backend and what is wrong or waits. A version has only the first.
 
     The right column keeps its width for itself, so that a name never runs under the dots.
     """
@@ -41,6 +43,9 @@ class FunctionDelegate(QStyledItemDelegate):
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
         line = option.fontMetrics.height()
+        row = index.data(ROW_ROLE)
+        if isinstance(row, FunctionRow) and row.version is not None:
+            return QSize(160, max(30, line + 12))
         return QSize(160, max(52, 2 * line + 22))
 
     def paint(
@@ -58,6 +63,10 @@ class FunctionDelegate(QStyledItemDelegate):
         font = QFont(option.font)
         small = QFont(font)
         small.setPointSizeF(max(7.0, font.pointSizeF() - 1))
+        if row.version is not None:
+            self._version(painter, rect, row, font, small)
+            painter.restore()
+            return
         middle = rect.center().y()
         upper = QRect(rect.left() + _LEFT, rect.top(), rect.width() - _LEFT - _RIGHT, middle - rect.top() - 1)
         lower = QRect(upper.left(), middle + 3, upper.width(), rect.bottom() - middle - 3)
@@ -84,6 +93,27 @@ class FunctionDelegate(QStyledItemDelegate):
         painter.drawText(lower, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop, about)
         painter.restore()
 
+    def _version(self, painter: QPainter, rect: QRect, row: FunctionRow, font: QFont, small: QFont) -> None:
+        """One line: its name, what is wrong or waits, and its dots. What runs it is its function's."""
+        height = QFontMetrics(font).height()
+        line = QRect(rect.left() + _LEFT + _INDENT, rect.top(), rect.width() - _LEFT - _INDENT - _RIGHT, height)
+        line.moveTop(rect.center().y() - height // 2)
+        taken = self._dots(painter, line, row, small, cold=False)
+        room = line.adjusted(0, 0, -(taken + 8), 0)
+        remark, token = self._remark(row)
+        if remark:
+            metrics = QFontMetrics(small)
+            remark = metrics.elidedText(remark, Qt.TextElideMode.ElideRight, room.width() // 2)
+            painter.setFont(small)
+            painter.setPen(self._theme.ink(token))
+            painter.drawText(room, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, remark)
+            room.adjust(0, 0, -metrics.horizontalAdvance(remark) - 8, 0)
+        painter.setFont(font)
+        painter.setPen(self._theme.color("dim"))
+        # of two versions the numbers tell most
+        name = QFontMetrics(font).elidedText(row.name, Qt.TextElideMode.ElideMiddle, room.width())
+        painter.drawText(room, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, name)
+
     def _ground(self, painter: QPainter, rect: QRect, state: QStyle.StateFlag) -> None:
         tokens = self._theme.tokens
         if state & QStyle.StateFlag.State_Selected:
@@ -96,7 +126,7 @@ class FunctionDelegate(QStyledItemDelegate):
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRoundedRect(QRectF(rect).adjusted(3.5, 1.5, -1.5, -1.5), 5, 5)
 
-    def _dots(self, painter: QPainter, area: QRect, row: FunctionRow, small: QFont) -> int:
+    def _dots(self, painter: QPainter, area: QRect, row: FunctionRow, small: QFont, *, cold: bool = True) -> int:
         """The right end of the upper line; returns the width it took."""
         # the dots sit on the middle of the name's letters
         y = area.bottom() - QFontMetrics(small).height() / 2 + 1.5
@@ -105,7 +135,7 @@ class FunctionDelegate(QStyledItemDelegate):
         if row.failed:
             x = self._dot(painter, x, y, "error")
         if not row.instances:
-            if row.failed:
+            if row.failed or not cold:
                 return int(right - x)
             painter.setFont(small)
             painter.setPen(self._theme.color("dim"))

@@ -119,7 +119,7 @@ class FunctionsPanel(QWidget):
         self.list.setAccessibleName("Functions")
         self.list.setModel(self.model)
         self.list.setItemDelegate(FunctionDelegate(self._context.theme, self.list))
-        self.list.setUniformItemSizes(True)
+        self.list.setUniformItemSizes(False)
         self.list.setMouseTracking(True)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
@@ -216,7 +216,7 @@ class FunctionsPanel(QWidget):
 
     def _figures(self) -> None:
         instances = self.model.total()
-        names = len(self.model.names())
+        names = len(self.model.functions())
         self._count.setText(f"{names} · {plural(instances, 'instance')}")
 
     def _show_emptiness(self) -> None:

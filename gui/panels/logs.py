@@ -23,6 +23,7 @@ from PySide6.QtWidgets import (
 from core.errors import LambdaRuntimeError
 from core.events import Event, InstanceChanged, InstanceExited, InstanceLogged
 from core.instances import InstanceExit, InstanceSnapshot
+from gui.actions import Actions
 from gui.context import Context
 from gui.formatting import format_count, one_line
 from gui.models.instance_row import InstanceRow
@@ -31,6 +32,7 @@ from gui.theme import mono_font
 from gui.widgets.eliding_label import ElidingLabel
 from gui.widgets.find_bar import FindBar
 from gui.widgets.log_view import LogView
+from gui.widgets.panel_tabs import PanelTabs
 
 __all__ = ["LogsPanel"]
 
@@ -60,10 +62,11 @@ class _Chooser(QComboBox):
 class LogsPanel(QWidget):
     """The lines of one instance: those that are kept first, then each as it comes.
 
-    When the instance ends, its lines stay, with a last one that says why.
+    When the instance ends, its lines stay, with a last one that says why. With `actions` the title
+    also leads to the other panels in the same place.
     """
 
-    def __init__(self, context: Context, parent: QWidget | None = None) -> None:
+    def __init__(self, context: Context, parent: QWidget | None = None, *, actions: Actions | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("logs_panel")
         self.setProperty("surface", "panel")
@@ -89,7 +92,7 @@ class LogsPanel(QWidget):
         self._status.setObjectName("logs_status")
         self._status.setProperty("role", "small")
         self._find_bar = FindBar()
-        self._lay_out()
+        self._lay_out(actions)
         self._connect()
         self._describe()
         context.coalescer.add(self._take)
@@ -141,13 +144,17 @@ class LogsPanel(QWidget):
 
     # --- how it is put together
 
-    def _lay_out(self) -> None:
-        title = QLabel("Logs")
-        title.setProperty("role", "heading")
+    def _lay_out(self, actions: Actions | None) -> None:
         head = QHBoxLayout()
-        head.setContentsMargins(14, 8, 14, 2)
         head.setSpacing(8)
-        head.addWidget(title)
+        if actions is None:
+            title = QLabel("Logs")
+            title.setProperty("role", "heading")
+            head.addWidget(title)
+            head.setContentsMargins(14, 8, 14, 2)
+        else:
+            head.addWidget(PanelTabs({"logs": actions.logs, "calls": actions.calls}, "logs"))
+            head.setContentsMargins(7, 8, 14, 2)
         head.addWidget(self._chooser)
         head.addWidget(self._status, 1)
         self._wrap = self._button("Wrap", "logs_wrap", "Break long lines")

@@ -10,6 +10,7 @@ from PySide6.QtGui import QKeyEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QMessageBox, QStackedWidget, QToolButton, QVBoxLayout, QWidget
 
 from core.events import Event, FunctionRemoved
+from core.names import split_key
 from gui.context import Context
 from gui.workbench.invocation_tab import InvocationTab
 from gui.workbench.style import workbench_style
@@ -256,7 +257,8 @@ class WorkbenchPanel(QWidget):
 
     def _reload_saved(self, saved_in: InvocationTab) -> None:
         for tab in self._tabs:
-            if tab is not saved_in and tab.function_name == saved_in.function_name:
+            same = split_key(tab.function_name)[0] == split_key(saved_in.function_name)[0]
+            if tab is not saved_in and same:
                 self._context.tasks.start(f"Read the saved events of {tab.function_name}", tab.event_editor.load())
 
     def _take(self, events: Sequence[Event]) -> None:

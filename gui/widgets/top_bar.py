@@ -1,4 +1,4 @@
-"""The strip at the top: the program's name, its menus, and how the backends stand."""
+"""The strip at the top: the program's name, its menus, how the backends stand, and the endpoint."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenuBar, QSizePolicy
 from gui.formatting import one_line
 from gui.tokens import Tokens
 from gui.widgets.dot import Dot
+from gui.widgets.endpoint_badge import EndpointBadge
 
 __all__ = ["TopBar"]
 
@@ -38,11 +39,15 @@ class TopBar(QFrame):
         self._backends = QHBoxLayout()
         self._backends.setSpacing(6)
         row.addLayout(self._backends)
+        row.addSpacing(8)
+        self.endpoint = EndpointBadge()
+        row.addWidget(self.endpoint)
         self.setMinimumHeight(44)
 
     def set_tokens(self, tokens: Tokens) -> None:
         """Take the theme's colours."""
         self._tokens = tokens
+        self.endpoint.set_tokens(tokens)
         size = self.font().pointSizeF() + 2
         accent = f'<span style="color:{tokens.accent}">o</span>'
         self._brand.setText(f'<span style="font-size:{size:g}pt; font-weight:600">St{accent}ker</span>')

@@ -9,6 +9,7 @@ from PySide6.QtGui import QFont, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QInputDialog, QLabel, QMenu, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from core.journal import SavedEvent
+from core.names import split_key
 from gui.context import Context
 from gui.formatting import elide_end
 from gui.samples import sample_events
@@ -58,7 +59,8 @@ class EventEditor(QWidget):
     def __init__(self, context: Context, function_name: str, draft: str | None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._context = context
-        self._function = function_name
+        # a published version has its function's saved events
+        self._function = split_key(function_name)[0]
         self._saved: list[SavedEvent] = []
         self._title: str | None = None
         self._untouched = draft is None
