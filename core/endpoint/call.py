@@ -25,6 +25,7 @@ MAX_JSON = 1024 * 1024
 
 _BODY_TIMEOUT = 60.0  # seconds in which a body must have come
 _CALLER = 80
+_QUERY_FIELDS = 100
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -64,11 +65,17 @@ class Call:
         return "".join(c for c in agent.split(" ", 1)[0] if c.isprintable())[:_CALLER] or "unknown"
 
     def query(self, name: str) -> str | None:
-        """A parameter of the query string; None where it is not there."""
+        """A parameter of the query string, the first of that name; None where it is not there. Raises ApiError."""
+        return next(iter(self.queries(name)), None)
+
+    def queries(self, name: str) -> Sequence[str]:
+        """All parameters of that name in the query string. Raises ApiError."""
         if self._query is None:
-            self._query = parse_qs(self.exchange.query, keep_blank_values=True, max_num_fields=100)
-        found = self._query.get(name)
-        return found[0] if found else None
+            try:
+                self._query = parse_qs(self.exchange.query, keep_blank_values=True, max_num_fields=_QUERY_FIELDS)
+            except ValueError:
+                raise ApiError(400, "ValidationException", "the query string has too many parameters") from None
+        return self._query.get(name, ())
 
     def number(self, name: str, default: int, least: int, most: int) -> int:
         """A whole number of the query string. Raises ApiError."""
