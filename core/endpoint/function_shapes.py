@@ -1,0 +1,170 @@
+"""The requests about functions, versions and aliases, as far as they are checked by their shape.
+
+Members that are not named here are ignored; what a function may be is `core.functions`' to say.
+Source: https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html and its siblings.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_pascal
+
+__all__ = [
+    "SETTINGS",
+    "Code",
+    "CreateAlias",
+    "CreateFunction",
+    "PublishVersion",
+    "TagResource",
+    "UpdateAlias",
+    "UpdateFunctionCode",
+    "UpdateFunctionConfiguration",
+]
+
+SETTINGS = (
+    "VpcConfig",
+    "DeadLetterConfig",
+    "KMSKeyArn",
+    "TracingConfig",
+    "FileSystemConfigs",
+    "SnapStart",
+    "LoggingConfig",
+)
+"""Members that are kept and given back, and have no effect here."""
+
+Architecture = Literal["x86_64", "arm64"]
+Architectures = Annotated[list[Architecture], Field(min_length=1, max_length=1)]
+Role = Annotated[str, Field(pattern=r"^arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+$")]
+Description = Annotated[str, Field(max_length=256)]
+LayerArn = Annotated[str, Field(pattern=r"^arn:aws[a-zA-Z-]*:lambda:[a-z0-9-]+:\d{12}:layer:[a-zA-Z0-9-_]+:\d+$")]
+AliasName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[0-9]*[a-zA-Z-_][a-zA-Z0-9-_]*$")]
+Version = Annotated[str, Field(pattern=r"^(\$LATEST|[0-9]{1,12})$")]
+
+
+class Shape(BaseModel):
+    """The API's names are these in PascalCase. No text is taken for a number, and no number for text."""
+
+    model_config = ConfigDict(strict=True, alias_generator=to_pascal)
+
+
+class Code(Shape):
+    """Where a function's code is; `ZipFile` is base64."""
+
+    zip_file: str | None = None
+    image_uri: str | None = None
+    s3_bucket: str | None = None
+    s3_key: str | None = None
+
+
+class Environment(Shape):
+    """A function's environment."""
+
+    variables: dict[str, str] | None = None
+
+
+class ImageConfig(Shape):
+    """What overrides an image's own settings."""
+
+    entry_point: list[str] | None = None
+    command: list[str] | None = None
+    working_directory: str | None = None
+
+
+class EphemeralStorage(Shape):
+    """The size of /tmp in MB."""
+
+    size: int
+
+
+class Configuration(Shape):
+    """What can be given when a function is made, and changed later."""
+
+    runtime: str | None = None
+    handler: str | None = None
+    description: Description | None = None
+    timeout: int | None = None
+    memory_size: int | None = None
+    environment: Environment | None = None
+    layers: list[LayerArn] | None = None
+    image_config: ImageConfig | None = None
+    ephemeral_storage: EphemeralStorage | None = None
+    vpc_config: dict[str, Any] | None = None
+    dead_letter_config: dict[str, Any] | None = None
+    kms_key_arn: Annotated[str | None, Field(alias="KMSKeyArn")] = None
+    tracing_config: dict[str, Any] | None = None
+    file_system_configs: list[dict[str, Any]] | None = None
+    snap_start: dict[str, Any] | None = None
+    logging_config: dict[str, Any] | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """Those of SETTINGS that were given, by the API's names."""
+        given = self.model_dump(by_alias=True, exclude_none=True)
+        return {name: given[name] for name in SETTINGS if name in given}
+
+
+class CreateFunction(Configuration):
+    """The request of CreateFunction."""
+
+    function_name: Annotated[str, Field(min_length=1, max_length=140)]
+    role: Role
+    code: Code
+    package_type: Literal["Zip", "Image"] = "Zip"
+    architectures: Architectures | None = None
+    tags: dict[str, str] | None = None
+    publish: bool | None = None
+
+
+class UpdateFunctionConfiguration(Configuration):
+    """The request of UpdateFunctionConfiguration."""
+
+    role: Role | None = None
+    revision_id: str | None = None
+
+
+class UpdateFunctionCode(Code):
+    """The request of UpdateFunctionCode."""
+
+    architectures: Architectures | None = None
+    publish: bool | None = None
+    dry_run: bool | None = None
+    revision_id: str | None = None
+
+
+class PublishVersion(Shape):
+    """The request of PublishVersion."""
+
+    code_sha256: str | None = None
+    description: Description | None = None
+    revision_id: str | None = None
+
+
+class RoutingConfig(Shape):
+    """What share of an alias's invocations goes to other versions."""
+
+    additional_version_weights: dict[str, Annotated[float, Field(ge=0, le=1)]] | None = None
+
+
+class CreateAlias(Shape):
+    """The request of CreateAlias."""
+
+    name: AliasName
+    function_version: Version
+    description: Description | None = None
+    routing_config: RoutingConfig | None = None
+
+
+class UpdateAlias(Shape):
+    """The request of UpdateAlias."""
+
+    function_version: Version | None = None
+    description: Description | None = None
+    routing_config: RoutingConfig | None = None
+    revision_id: str | None = None
+
+
+class TagResource(Shape):
+    """The request of TagResource."""
+
+    tags: dict[str, str]
