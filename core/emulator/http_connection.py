@@ -159,6 +159,14 @@ class HttpConnection(asyncio.BufferedProtocol):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.abort()
 
+    def hold(self) -> None:
+        """Read nothing until `let_go`."""
+        self._pause()
+
+    def let_go(self) -> None:
+        """Read what was held back."""
+        self._resume()
+
     def drain(self, on: bool) -> None:
         """While on, take what has arrived although a reader holds the connection back."""
         if self._exchange is not None:

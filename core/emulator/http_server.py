@@ -12,6 +12,7 @@ import fcntl
 import logging
 import socket
 import struct
+import sys
 import termios
 from collections.abc import Awaitable, Callable
 
@@ -25,13 +26,15 @@ _log = logging.getLogger(__name__)
 _RECEIVE = 64 * 1024
 _KERNEL_BUFFER = 256 * 1024  # keeps what the kernel holds of one connection within the same bound as ours
 _SETTLE_ROUNDS = 8
+_IP_FREEBIND = 15
 _SETTLE_MOST = 400
 
 
 class HttpServer:
     """Listens on one address and gives each request to `handler`, synchronously.
 
-    `allow` decides by the peer's address who may connect; others are cut off at once.
+    `allow` decides by the peer's address who may connect; others are cut off at once. Where it answers
+    None, nothing of that peer is read until `recheck` has asked it again.
     """
 
     def __init__(
@@ -40,7 +43,7 @@ class HttpServer:
         *,
         limits: Limits | None = None,
         max_connections: int = 256,
-        allow: Callable[[str], bool] | None = None,
+        allow: Callable[[str], bool | None] | None = None,
     ) -> None:
         self.limits = limits or Limits()
         self.address: str | None = None
@@ -50,6 +53,7 @@ class HttpServer:
         self._max_connections = max_connections
         self._allow = allow
         self._connections: set[HttpConnection] = set()
+        self._undecided: set[HttpConnection] = set()
         self._server: asyncio.Server | None = None
         self._settling: set[asyncio.Handle] = set()
         self._closed = False
@@ -60,12 +64,17 @@ class HttpServer:
         """How many connections are open."""
         return len(self._connections)
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
-        """Listen; returns "host:port" as bound. Raises OSError where that cannot be."""
+    async def start(self, host: str = "127.0.0.1", port: int = 0, *, ahead: bool = False) -> str:
+        """Listen; returns "host:port" as bound. Raises OSError where that cannot be.
+
+        `ahead` listens on an address that this machine is only about to have (Linux).
+        """
         sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _KERNEL_BUFFER)
+            if ahead and sys.platform == "linux":
+                sock.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
             sock.bind((host, port))
             sock.listen(128)
             sock.setblocking(False)
@@ -152,11 +161,32 @@ class HttpServer:
         if len(self._connections) >= self._max_connections:
             _log.warning("a connection from %s was refused: %d are open", connection.peer, len(self._connections))
             return False
-        if self._allow is not None and not self._allow(connection.peer):
-            _log.warning("a connection from %s was refused: not the peer this address is for", connection.peer)
+        allowed = self._allow is None or self._allow(connection.peer)
+        if allowed is False:
+            self._refused(connection)
             return False
         self._connections.add(connection)
+        if allowed is None:
+            self._undecided.add(connection)
+            connection.hold()
         return True
+
+    def recheck(self) -> None:
+        """Ask `allow` again about those of whom it did not know."""
+        for connection in tuple(self._undecided):
+            allowed = self._allow is None or self._allow(connection.peer)
+            if allowed is None:
+                continue
+            self._undecided.discard(connection)
+            if allowed:
+                connection.let_go()
+            else:
+                self._refused(connection)
+                connection.abort()
+
+    @staticmethod
+    def _refused(connection: HttpConnection) -> None:
+        _log.warning("a connection from %s was refused: not the peer this address is for", connection.peer)
 
     def handle(self, exchange: Exchange) -> None:
         """Give a request to the handler."""
@@ -165,6 +195,7 @@ class HttpServer:
     def forget(self, connection: HttpConnection) -> None:
         """A connection is gone."""
         self._connections.discard(connection)
+        self._undecided.discard(connection)
         if not self._connections and self._empty is not None:
             self._empty.set_result(None)
             self._empty = None

@@ -50,7 +50,7 @@ class RuntimeApi:
     the instance's peak in bytes, or None; `reset_memory()` is called as each event is handed over, so
     that the peak can be that of the request. `drain_output()` must feed whatever the runtime has
     written so far into `output()` before it returns. All are called on the loop and must be quick.
-    `allow` decides by the peer's address who may connect.
+    `allow` decides by the peer's address who may connect; None means that it is not known yet, see `recheck`.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class RuntimeApi:
         peak_memory: Callable[[], int | None] = lambda: None,
         drain_output: Callable[[], None] = lambda: None,
         reset_memory: Callable[[], None] = lambda: None,
-        allow: Callable[[str], bool] | None = None,
+        allow: Callable[[str], bool | None] | None = None,
     ) -> None:
         self.facts = facts
         self._log = RequestLog(log)
@@ -80,11 +80,18 @@ class RuntimeApi:
 
     # life
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
-        """Listen; returns "host:port", the value for AWS_LAMBDA_RUNTIME_API. Raises OSError."""
-        address = await self._server.start(host, port)
+    async def start(self, host: str = "127.0.0.1", port: int = 0, *, ahead: bool = False) -> str:
+        """Listen; returns "host:port", the value for AWS_LAMBDA_RUNTIME_API. Raises OSError.
+
+        `ahead` is for an address that this machine is only about to have.
+        """
+        address = await self._server.start(host, port, ahead=ahead)
         self.init_started()
         return address
+
+    def recheck(self) -> None:
+        """Ask `allow` again about peers of whom it did not know."""
+        self._server.recheck()
 
     def init_started(self) -> None:
         """The runtime's init begins now. Without this call it began with `start`."""

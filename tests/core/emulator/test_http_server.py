@@ -336,3 +336,40 @@ async def test_it_listens_on_ipv6_as_well() -> None:
     assert (await Client(reader, writer).answer()).status == 200
     writer.close()
     await server.aclose()
+
+
+async def test_a_peer_of_whom_nothing_is_known_yet_waits_until_it_is_asked_about_again() -> None:
+    known: list[bool] = []
+    served: list[str] = []
+
+    def note(exchange: Exchange) -> None:
+        served.append(exchange.path)
+        hello(exchange)
+
+    server = HttpServer(note, allow=lambda _: known[0] if known else None)
+    host, _, port = (await server.start()).rpartition(":")
+    try:
+        for answer in (True, False):
+            known.clear()
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(b"GET /%a HTTP/1.1\r\nHost: x\r\n\r\n" % answer)
+            server.recheck()
+            while not server.connections:  # noqa: ASYNC110 - no event tells of it
+                await asyncio.sleep(0)
+            # everything that a server which reads would have read has arrived by now
+            for _ in range(50):
+                await asyncio.sleep(0)
+            assert served == ([] if answer else ["/True"])
+            known.append(answer)
+            server.recheck()
+            if answer:
+                assert await reader.read(12) == b"HTTP/1.1 200"
+            else:
+                with pytest.raises(ConnectionResetError):
+                    await reader.read()
+            writer.close()
+            while server.connections:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        assert served == ["/True"]
+    finally:
+        await server.aclose()
