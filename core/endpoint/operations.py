@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from core.endpoint import invoke, invoke_streaming
+from core.endpoint import (
+    account,
+    aliases,
+    concurrency,
+    event_invoke,
+    function_code,
+    functions,
+    invoke,
+    invoke_streaming,
+    layers,
+    provisioned,
+    tags,
+    url_configs,
+    versions,
+)
 from core.endpoint.function_urls import answer_url
 from core.endpoint.routes import Route
 
@@ -17,3 +31,14 @@ def all_routes() -> Iterator[Route]:
     """Every route, invocations first."""
     yield from invoke.ROUTES
     yield from invoke_streaming.ROUTES
+    yield from functions.ROUTES
+    yield from function_code.ROUTES
+    yield from versions.ROUTES
+    yield from aliases.ROUTES
+    yield from tags.ROUTES
+    yield from layers.ROUTES
+    yield from concurrency.ROUTES
+    yield from provisioned.ROUTES
+    yield from event_invoke.ROUTES
+    yield from url_configs.ROUTES
+    yield from account.ROUTES
