@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import http.client
 import sys
 import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 import boto3
+import pytest
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from core.names import REGION
 from tests.core.zips import a_zip
 
-__all__ = ["PYTHON", "ROLE", "client_of", "create", "definition", "zipped"]
+__all__ = ["PYTHON", "ROLE", "ask", "client_of", "create", "definition", "refused", "zipped"]
 
 PYTHON = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 """The runtime that this machine surely has."""
@@ -64,3 +67,20 @@ def create(
 ) -> Any:
     """Create a Python function; what the endpoint answered."""
     return client.create_function(**definition(name, source, **changes))
+
+
+def refused(error: pytest.ExceptionInfo[ClientError]) -> tuple[int, str, str]:
+    """Status, code and message of what a client was refused with."""
+    response = error.value.response
+    return response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Code"], response["Error"]["Message"]
+
+
+def ask(url: str, method: str, path: str, body: bytes | None = None) -> tuple[int, dict[str, str], bytes]:
+    """One request by hand: status, headers with lower-case names, body. It blocks."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
+    try:
+        connection.request(method, path, body)
+        answer = connection.getresponse()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+    finally:
+        connection.close()
