@@ -121,13 +121,12 @@ class EventQueue:
         target: Target,
         payload: bytes,
         *,
-        client_context: str | None = None,
         source: str = "api",
         request_id: str | None = None,
     ) -> str:
         """Accept an event; it survives a kill once this returns. Returns its request id.
 
-        `client_context` is not handed to the function: Lambda does that for synchronous invocations only.
+        There is no client context: Lambda hands it to functions in synchronous invocations only.
         Cancelling the call does not take the event back.
         Raises FunctionNotFoundError, RequestTooLargeError, InvalidRequestError, TooManyRequestsError
         where too many wait already, RuntimeClosedError, HomeUnusableError.
@@ -149,7 +148,7 @@ class EventQueue:
             function_name=target.name,
             qualifier=target.qualifier,
             payload=payload,
-            client_context=client_context,
+            client_context=None,
             source=source,
             queued_wall=wall,
             attempts=0,
