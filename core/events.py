@@ -41,6 +41,7 @@ __all__ = [
     "InvocationQueued",
     "InvocationStarted",
     "InvocationStreaming",
+    "InvocationThrottled",
     "QueueChanged",
     "Trouble",
 ]
@@ -161,6 +162,15 @@ class InvocationEnded(Event):
     instance_id: str | None
     result: InvocationResult | None
     error: str | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvocationThrottled(Event):
+    """An invocation was refused with 429; `reason` says which limit it met."""
+
+    function_name: str
+    reason: str
     source: str
 
 

@@ -17,7 +17,7 @@ from core.errors import (
     RuntimeClosedError,
     TooManyRequestsError,
 )
-from core.events import EventBus, InvocationEnded, InvocationStarted, InvocationStreaming
+from core.events import EventBus, InvocationEnded, InvocationStarted, InvocationStreaming, InvocationThrottled
 from core.flight import Canned, Ending, Flight
 from core.invocation import StreamingInvocation
 from core.replies import EndpointError
@@ -101,7 +101,7 @@ class Invoker:
             raise RequestTooLargeError(name, len(payload), MAX_REQUEST)
         if request_id is not None:
             self._check_request_id(request_id)
-        self._check_reserved(function)
+        self._check_reserved(function, source)
         flight = Flight(
             request_id or str(uuid.uuid4()),
             function,
@@ -124,6 +124,8 @@ class Invoker:
             raise
         except BaseException as error:
             flight.refuse(error, str(error))
+            if isinstance(error, TooManyRequestsError):
+                self._tell_throttled(error, source)
             raise
         return StreamingInvocation(flight)
 
@@ -263,7 +265,10 @@ class Invoker:
         if instance is not None and not instance.state.final:
             self._pool.terminate(instance.id, force=True, reason=f"past its timeout of {flight.function.timeout} s")
 
-    def _check_reserved(self, function: LambdaFunction) -> None:
+    def _tell_throttled(self, error: TooManyRequestsError, source: str) -> None:
+        self._events.publish(InvocationThrottled(function_name=error.function_name, reason=error.reason, source=source))
+
+    def _check_reserved(self, function: LambdaFunction, source: str) -> None:
         """Raises TooManyRequestsError where the function's reserved concurrency is used up.
 
         What is provisioned for a version is set aside for it; the rest is for all versions, by order of arrival.
@@ -278,7 +283,9 @@ class Invoker:
             return
         shared = sum(max(0, count - aside.get(version, 0)) for version, count in running.items())
         if shared >= most - sum(aside.values()):
-            raise TooManyRequestsError(function.function_name, f"its reserved concurrency is {most}", reserved=True)
+            error = TooManyRequestsError(function.function_name, f"its reserved concurrency is {most}", reserved=True)
+            self._tell_throttled(error, source)
+            raise error
 
     def _check_request_id(self, request_id: str) -> None:
         if not _REQUEST_ID.fullmatch(request_id):
