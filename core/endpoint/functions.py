@@ -64,8 +64,9 @@ async def create_function(call: Call) -> None:
     await runtime.add_function(function, zipped, check=check, details=details)
     deploy = runtime.deploy(name)
     if wanted.publish:
+        # the answer is then about the version, under the function's own ARN, as on AWS
         deploy = await published(runtime, deploy)
-    call.reply(configuration(runtime, deploy, _qualifier_of(deploy)), 201)
+    call.reply(configuration(runtime, deploy), 201)
 
 
 async def get_function(call: Call) -> None:
@@ -137,6 +138,7 @@ async def update_function_configuration(call: Call) -> None:
 async def delete_function(call: Call) -> None:
     """DeleteFunction: all of it, or one published version."""
     target = call.target()
+    call.runtime.deploy(target.name)
     if target.qualifier is None:
         await call.runtime.remove_function(target.name)
     elif target.qualifier == LATEST:
@@ -311,11 +313,6 @@ def _code_location(call: Call, deploy: Deploy) -> dict[str, str]:
     host = call.exchange.header("host")
     base = f"http://{host}" if host else call.url
     return {"RepositoryType": "S3", "Location": f"{base}/_stoker/functions/{function.function_name}/code"}
-
-
-def _qualifier_of(deploy: Deploy) -> str | None:
-    version = deploy.function.version
-    return None if version == LATEST else version
 
 
 def _place(function: LambdaFunction) -> str:
