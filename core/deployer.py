@@ -41,6 +41,7 @@ class Deployer:
         events: EventBus,
         settings: Settings,
         backend_of: Callable[[LambdaFunction], str],
+        held_archives: Callable[[], set[str]],
     ) -> None:
         self._home = home
         self._deploys = deploys
@@ -49,6 +50,7 @@ class Deployer:
         self._events = events
         self._settings = settings
         self._backend_of = backend_of
+        self._held_archives = held_archives
         self._changing = asyncio.Lock()
         self._tidying: asyncio.Task[None] | None = None
 
@@ -191,7 +193,7 @@ class Deployer:
                     old = [i for i in self._pool if not self._deploys.has_deploy(i.deploy_id)]
                     if not old:
                         if self._home.is_dir() and not self._registry.layers_unreadable:
-                            await self._deploys.collect(self._registry.layer_digests())
+                            await self._deploys.collect(self._registry.layer_digests() | self._held_archives())
                         return
                 await asyncio.wait([self._pool.wait_gone(instance) for instance in old])
         except (OSError, LambdaRuntimeError) as error:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,7 @@ class LambdaRuntime:
             events=events,
             settings=settings,
             backend_of=self._backend_of,
+            held_archives=lambda: {digest for backend in backends for digest in backend.held_archives()},
         )
         self._scribe = Scribe(journal, events, settings)
         self._invoker = Invoker(
@@ -118,9 +120,9 @@ class LambdaRuntime:
             client = InstanceClient(local)
             stack.push_async_callback(client.aclose)
             if backends is None:
-                from core.backends.process import ProcessBackend
+                from core.backends.builtin import builtin_backends
 
-                backends = [ProcessBackend(opened.path, opened.owner_id, local=local)]
+                backends = builtin_backends(opened, local)
             for backend in backends:
                 stack.push_async_callback(backend.aclose)
                 await _start(backend, opened.path)
@@ -505,8 +507,13 @@ class LambdaRuntime:
 
     async def _restore(self) -> None:
         await self._deployer.restore(self.news.append)
-        for name, health in self.backends().items():
-            self.events.publish(BackendChanged(backend=name, online=health.online, detail=health.detail))
+        for backend in self._backends.values():
+            backend.changed = partial(self._backend_changed, backend)
+            self._backend_changed(backend)
+
+    def _backend_changed(self, backend: LambdaBackend) -> None:
+        health = backend.health()
+        self.events.publish(BackendChanged(backend=backend.name, online=health.online, detail=health.detail))
 
     # --- ends
 

@@ -6,14 +6,14 @@ import errno
 import os
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from core.archives.zip_entries import BOUNDS, Bounds, Checkpoint
 from core.errors import ZipExtractionFailedError
 
-__all__ = ["LEFT_OUT", "pack"]
+__all__ = ["LEFT_OUT", "pack", "pack_together"]
 
 LEFT_OUT = frozenset({"__pycache__", ".git", ".hg", ".svn", ".DS_Store"})
 """Names that are left out wherever they stand: byte code and version control change without the
@@ -33,9 +33,48 @@ def pack(folder: Path, into: BinaryIO, bounds: Bounds = BOUNDS, checkpoint: Chec
 
     Raises ZipExtractionFailedError for what cannot be in a zip or is too much; OSError for a full disk.
     """
+    _write(folder, _walk(folder), into, bounds, checkpoint)
+
+
+def pack_together(
+    folders: Sequence[Path], into: BinaryIO, bounds: Bounds = BOUNDS, checkpoint: Checkpoint = lambda: None
+) -> None:
+    """Write several folders to `into` as one zip, as if each had been unpacked over those before it.
+
+    That is how Lambda puts layers into `/opt`: https://docs.aws.amazon.com/lambda/latest/dg/packaging-layers.html
+    Raises what `pack` raises.
+    """
+    found: dict[str, tuple[Path, os.stat_result]] = {}
+    for folder in folders:
+        for name, path, status in _walk(folder):
+            before = found.get(name)
+            if before is not None and stat.S_ISDIR(before[1].st_mode) and not stat.S_ISDIR(status.st_mode):
+                # what replaces a directory replaces all in it
+                for below in [each for each in found if each.startswith(f"{name}/")]:
+                    del found[below]
+            for above in _above(name):
+                if above in found and not stat.S_ISDIR(found[above][1].st_mode):
+                    del found[above]
+            found[name] = (path, status)
+    _write(Path("layers"), ((name, *found[name]) for name in sorted(found)), into, bounds, checkpoint)
+
+
+def _above(name: str) -> Iterator[str]:
+    while "/" in name:
+        name = name.rpartition("/")[0]
+        yield name
+
+
+def _write(
+    folder: Path,
+    entries: Iterable[tuple[str, Path, os.stat_result]],
+    into: BinaryIO,
+    bounds: Bounds,
+    checkpoint: Checkpoint,
+) -> None:
     total = count = 0
     with zipfile.ZipFile(into, "w", zipfile.ZIP_STORED, strict_timestamps=True) as opened:
-        for name, path, status in _walk(folder):
+        for name, path, status in entries:
             checkpoint()
             count += 1
             if count > bounds.entries:

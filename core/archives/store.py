@@ -24,7 +24,7 @@ import re
 import secrets
 import stat
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ from typing import BinaryIO, TypeVar
 from filelock import FileLock, Timeout
 
 from core.archives.extraction import contents_of
-from core.archives.packing import pack
+from core.archives.packing import pack, pack_together
 from core.archives.unpacking import digest_of, matches, remove_tree, sync_folder, tree_size, unpack
 from core.archives.zip_entries import BOUNDS, Bounds, Checkpoint, Contents
 from core.errors import HomeUnusableError, ZipExtractionFailedError
@@ -96,6 +96,14 @@ class ArchiveStore:
             source = Path(source)
         return await self._run(lambda checkpoint: self._add(source, checkpoint))
 
+    async def merge(self, layers: Sequence[Archive]) -> Archive:
+        """An archive of all `layers`, each unpacked over those before it.
+
+        Raises ZipExtractionFailedError, HomeUnusableError.
+        """
+        folders = [layer.directory for layer in layers]
+        return await self._run(lambda checkpoint: self._add(folders, checkpoint))
+
     async def get(self, digest: str) -> Archive:
         """An archive that was added before; one whose directory was damaged or went is unpacked again.
 
@@ -148,8 +156,8 @@ class ArchiveStore:
                 self._sweep()
                 self._started = True
 
-    def _add(self, source: Path | bytes, checkpoint: Checkpoint) -> Archive:
-        name = "the archive" if isinstance(source, bytes) else str(source)
+    def _add(self, source: Path | bytes | Sequence[Path], checkpoint: Checkpoint) -> Archive:
+        name = str(source) if isinstance(source, Path) else "the archive"
         try:
             with self._new_file() as (file, path):
                 self._take_in(source, name, file, checkpoint)
@@ -163,9 +171,14 @@ class ArchiveStore:
         except OSError as error:
             raise _disk_trouble(name, error) from error
 
-    def _take_in(self, source: Path | bytes, name: str, file: BinaryIO, checkpoint: Checkpoint) -> None:
+    def _take_in(
+        self, source: Path | bytes | Sequence[Path], name: str, file: BinaryIO, checkpoint: Checkpoint
+    ) -> None:
         if isinstance(source, bytes):
             self._copy(io.BytesIO(source), name, file, checkpoint)
+            return
+        if not isinstance(source, Path):
+            pack_together(source, file, self._bounds, checkpoint)
             return
         try:
             if stat.S_ISDIR(source.stat().st_mode):

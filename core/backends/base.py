@@ -116,6 +116,8 @@ class LambdaBackend(ABC):
     """Brings instances of one kind up and down."""
 
     name: str
+    changed: Callable[[], None] = staticmethod(_ignore)
+    """Called on the loop when `health` answers otherwise than before; whoever wants to know sets it."""
 
     async def start(self) -> None:
         """Get ready: find the engine, start helpers. Called once, before any launch."""
@@ -148,6 +150,10 @@ class LambdaBackend(ABC):
         InitFailedError for what the function's own init did wrong. When it raises, or is
         cancelled, nothing of the instance is left.
         """
+
+    def held_archives(self) -> frozenset[str]:
+        """Digests of archives that instances run from and that no function names."""
+        return frozenset()
 
     @abstractmethod
     async def terminate(self, handle: BackendHandle) -> None:

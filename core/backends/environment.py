@@ -15,11 +15,11 @@ from core.functions import LambdaFunction
 from core.limits import RESERVED_ENVIRONMENT
 from core.names import LATEST, REGION
 
-__all__ = ["SearchPaths", "lambda_environment", "log_stream_name"]
+__all__ = ["CREDENTIALS", "SearchPaths", "lambda_environment", "lambda_variables", "log_stream_name"]
 
 _SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 # shaped as AWS's are, so that clients take them, and refused by every real endpoint
-_CREDENTIALS = {
+CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "ASIASTOKERLOCALDUMMY",
     "AWS_SECRET_ACCESS_KEY": "stoker/local/dummy/secret/access/key0000",
     "AWS_SESSION_TOKEN": "stoker-local-dummy-session-token",
@@ -39,6 +39,20 @@ class SearchPaths:
 def log_stream_name(token: str, version: str = LATEST) -> str:
     """Lambda's name for the log stream of one execution environment; `token` is 32 hex digits."""
     return f"{time.strftime('%Y/%m/%d', time.gmtime())}/[{version}]{token}"
+
+
+def lambda_variables(function: LambdaFunction, token: str) -> dict[str, str]:
+    """What Lambda tells every function of itself, wherever it runs; reserved, so that none can be replaced."""
+    return {
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_LAMBDA_FUNCTION_NAME": function.name,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_size),
+        "AWS_LAMBDA_FUNCTION_VERSION": function.version,
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.name}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": log_stream_name(token, function.version),
+    }
 
 
 def lambda_environment(
@@ -65,7 +79,7 @@ def lambda_environment(
         "LD_LIBRARY_PATH": _join(paths.libraries),
         "TMPDIR": str(tmp),
         "HOME": str(tmp),
-        **_CREDENTIALS,
+        **CREDENTIALS,
         **(credentials or {}),
     }
     if paths.python:
@@ -73,17 +87,9 @@ def lambda_environment(
     if paths.node:
         environment["NODE_PATH"] = _join(paths.node)
     environment.update((k, v) for k, v in function.environment.items() if k not in RESERVED_ENVIRONMENT)
-    region = environment.get("AWS_REGION", REGION)
     environment |= {
+        **lambda_variables(function, token),
         "_HANDLER": function.handler or "",
-        "AWS_REGION": region,
-        "AWS_DEFAULT_REGION": environment.get("AWS_DEFAULT_REGION", region),
-        "AWS_LAMBDA_FUNCTION_NAME": function.name,
-        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_size),
-        "AWS_LAMBDA_FUNCTION_VERSION": function.version,
-        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.name}",
-        "AWS_LAMBDA_LOG_STREAM_NAME": log_stream_name(token, function.version),
         "AWS_LAMBDA_RUNTIME_API": runtime_api,
         "LAMBDA_TASK_ROOT": str(task_root),
         "LAMBDA_RUNTIME_DIR": str(runtime_directory),

@@ -1,0 +1,1 @@
+"""Instances in containers of a local engine: Docker and Podman, through the Docker API."""

@@ -1,0 +1,246 @@
+"""The container backend: an instance is a container of one local engine, Docker or Podman."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+from core.backends.base import BackendHealth, LambdaBackend, StaleCandidate, current_launch
+from core.backends.container import stale
+from core.backends.container.connection import Connected, Connection
+from core.backends.container.engine import Engine, EngineError
+from core.backends.container.instance import ContainerInstance, Ended, how_it_ended
+from core.backends.container.labels import Labels
+from core.backends.container.specification import (
+    Specification,
+    command_of,
+    environment_of,
+    image_of,
+    mounts_of,
+    platform_of,
+)
+from core.emulator.runtime_api import InitError
+from core.errors import (
+    BackendUnavailableError,
+    ContainerStartFailedError,
+    InitFailedError,
+    NoCodeZipError,
+    UnsupportedRuntimeError,
+)
+from core.instances import BackendHandle, ContainerHandle, WarmInstance
+
+if TYPE_CHECKING:
+    from core.archives import Archive, ArchiveStore
+    from core.backends.base import Launch
+    from core.backends.container.engines import Place
+    from core.functions import LambdaFunction
+    from core.local_emulators import LocalEmulators
+
+__all__ = ["ContainerBackend"]
+
+_log = logging.getLogger(__name__)
+
+
+class ContainerBackend(LambdaBackend):
+    """Runs functions in containers of the first engine that answers at one of `places`.
+
+    It connects by itself when an engine appears, says why it is offline when there is none, and sees
+    after what ran meanwhile when one is back.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        places: Sequence[Place],
+        *,
+        owner_id: str,
+        local: LocalEmulators,
+        archives: ArchiveStore,
+    ) -> None:
+        self.name = name
+        self._owner_id = owner_id
+        self._local = local
+        self._archives = archives
+        self._connection = Connection(
+            name,
+            places,
+            owner_id,
+            changed=self._changed,
+            arrived=self._reconcile,
+            happened=self._happened,
+        )
+        self._instances: dict[str, ContainerInstance] = {}  # by their containers' ids
+        self._names: dict[ContainerInstance, str] = {}
+        self._closed = False
+
+    async def start(self) -> None:
+        """Begin to look for the engine; does not wait for it."""
+        self._connection.start()
+
+    async def aclose(self) -> None:
+        """End every instance, and let the engine go."""
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.gather(*(instance.remove() for instance in tuple(self._names)), return_exceptions=True)
+        await self._connection.aclose()
+
+    def health(self) -> BackendHealth:
+        """The engine's version, or why there is none."""
+        return self._connection.health
+
+    def unsupported(self, function: LambdaFunction) -> str | None:
+        """Why no container can ever run it, or None."""
+        try:
+            image_of(function)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def held_archives(self) -> frozenset[str]:
+        """What living containers run from beside their functions' own archives."""
+        return frozenset(instance.layers for instance in self._names if instance.layers is not None)
+
+    def _changed(self) -> None:
+        self.changed()
+
+    # --- instances
+
+    async def launch(
+        self,
+        function: LambdaFunction,
+        code_zip: Archive | None,
+        layers: Sequence[Archive],
+        deploy_id: str,
+    ) -> WarmInstance:
+        """Create and start a container, and wait for its runtime's first `next`."""
+        launch = current_launch()
+        if (reason := self.unsupported(function)) is not None:
+            raise UnsupportedRuntimeError(function.runtime or "an image", self.name, reason)
+        if function.image_uri is None and code_zip is None:
+            raise NoCodeZipError(function.function_name, "it has no code to run")
+        await self._connection.asked()
+        engine = self._connection.now
+        if engine is None or self._closed:
+            raise BackendUnavailableError(self.name, self.health().detail)
+        instance = ContainerInstance(engine=engine.engine, function=function, launch=launch, ended=self._forget)
+        name = launch.instance_id if self._local.get(launch.instance_id) is None else f"i-{instance.token[:12]}"
+        endpoint = self._local.register(name, instance.api)
+        self._names[instance] = name
+        try:
+            launch.phase("create")
+            whole = await self._one_layer(instance, layers)
+            labels = Labels(self._owner_id, name, function.function_name, deploy_id)
+            await self._bring_up(instance, launch, engine, labels, (code_zip, whole))
+        except BaseException:
+            await asyncio.shield(instance.remove())
+            raise
+        return WarmInstance(endpoint, ContainerHandle(instance.id), {"container": instance.id[:12]})
+
+    async def _one_layer(self, instance: ContainerInstance, layers: Sequence[Archive]) -> Archive | None:
+        """All layers as one: a directory can be mounted at `/opt` only once."""
+        if not layers:
+            return None
+        whole = layers[0] if len(layers) == 1 else await self._archives.merge(layers)
+        instance.layers = whole.digest
+        return whole
+
+    async def _bring_up(
+        self,
+        instance: ContainerInstance,
+        launch: Launch,
+        engine: Connected,
+        labels: Labels,
+        archives: tuple[Archive | None, Archive | None],
+    ) -> None:
+        function = instance.function
+        try:
+            address = await instance.api.start(engine.host, ahead=True)
+            entrypoint, command, directory = command_of(function)
+            specification = Specification(
+                labels=labels,
+                image=image_of(function),
+                platform=platform_of(function),
+                command=command,
+                entrypoint=entrypoint,
+                working_directory=directory,
+                environment=environment_of(function, instance.token, address),
+                mounts=mounts_of(function, *(each.directory if each else None for each in archives)),
+                memory_mb=function.memory_size,
+                tmp_mb=function.ephemeral_storage,
+            )
+            await instance.create(specification)
+            self._instances[instance.id] = instance
+            launch.phase("start")
+            await instance.start()
+        except EngineError as error:
+            raise ContainerStartFailedError(function.function_name, str(error), tuple(instance.tail)) from error
+        except OSError as error:
+            raise ContainerStartFailedError(
+                function.function_name, f"its Runtime API cannot listen on {engine.host}: {error}"
+            ) from error
+        launch.phase("init")
+        try:
+            await instance.ready(launch.init_timeout)
+        except InitError as error:
+            raise InitFailedError(
+                function.function_name,
+                error.error_type,
+                error.payload,
+                reason=str(error),
+                log_tail=tuple(instance.tail),
+                timed_out=error.timed_out,
+            ) from error
+
+    def _forget(self, instance: ContainerInstance) -> None:
+        name = self._names.pop(instance, None)
+        if name is not None:
+            self._local.remove(name)
+        self._instances.pop(instance.id, None)
+
+    async def terminate(self, handle: BackendHandle) -> None:
+        """Remove the container, as Lambda ends an environment that has no extensions: without asking it.
+
+        Source: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-shutdown
+        """
+        instance = self._instances.get(handle.id) if isinstance(handle, ContainerHandle) else None
+        if instance is not None:
+            await asyncio.shield(instance.remove())
+
+    async def reap_stale(self, *, dry_run: bool = False, only: Collection[str] | None = None) -> list[StaleCandidate]:
+        """What earlier Stokers left on this engine; nothing where it is offline."""
+        now = self._connection.now
+        if now is None:
+            return []
+        try:
+            return await now.engine.call(
+                "reap containers",
+                lambda client: stale.reap(client, self.name, self._owner_id, dry_run=dry_run, only=only),
+            )
+        except EngineError as error:
+            _log.warning("%s", error)
+            return []
+
+    # --- what the engine tells
+
+    def _happened(self, action: str, container: str, attributes: dict[str, str]) -> None:
+        instance = self._instances.get(container)
+        if instance is None:
+            return
+        if action == "oom":
+            instance.ran_out = True
+        elif action in {"die", "died"}:
+            text = attributes.get("exitCode") or attributes.get("containerExitCode") or ""
+            code = int(text) if text.lstrip("-").isdecimal() else None
+            instance.exited(Ended(code, instance.ran_out, how_it_ended(code)))
+
+    async def _reconcile(self, engine: Engine) -> None:
+        """See what became of the containers while the engine was away."""
+        found = await engine.call("list containers", lambda client: stale.containers_of(client, self._owner_id))
+        states = {each["Id"]: str(each.get("State", "")) for each in found}
+        for container, instance in tuple(self._instances.items()):
+            instance.engine = engine
+            if states.get(container) != "running":
+                instance.exited(Ended(None, False, f"it was gone when {self.name} was back"))

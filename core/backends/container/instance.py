@@ -1,0 +1,216 @@
+"""One container with its Runtime API and its output, from its creation to its certain end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from core.backends.container.attached import AttachedOutput
+from core.backends.container.engine import EngineError
+from core.emulator.runtime_api import FunctionFacts, RuntimeApi
+from core.instances import InstanceExit
+from core.names import function_arn
+
+if TYPE_CHECKING:
+    from core.backends.base import Launch
+    from core.backends.container.engine import Engine
+    from core.backends.container.specification import Specification
+    from core.functions import LambdaFunction
+
+__all__ = ["ContainerInstance", "Ended", "how_it_ended"]
+
+_log = logging.getLogger(__name__)
+
+_TAIL_LINES = 50
+_LAST_OUTPUT = 2.0  # seconds in which an engine must have passed on what a container wrote before it ended
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a container ended, as its engine tells it."""
+
+    code: int | None
+    out_of_memory: bool
+    reason: str
+
+
+def how_it_ended(code: int | None) -> str:
+    """An exit code in words: above 128 it is the number of a signal."""
+    if code is None:
+        return "it ended"
+    return f"signal {code - 128}" if code > 128 else f"exit status {code}"
+
+
+class ContainerInstance:
+    """Made before the container is; `remove` leaves nothing of it, however far it came."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        function: LambdaFunction,
+        launch: Launch,
+        ended: Callable[[ContainerInstance], None],
+    ) -> None:
+        self.engine = engine
+        self.function = function
+        self.token = secrets.token_hex(16)
+        self.id = ""
+        self.layers: str | None = None  # the digest of what is mounted at /opt
+        self.ran_out = False  # the engine has said so
+        self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._launch = launch
+        self._ended = ended
+        self._address: str | None = None  # the container's own, once the engine has told it
+        self._output: AttachedOutput | None = None
+        self._creating: asyncio.Future[str] | None = None
+        self._removing: asyncio.Task[None] | None = None
+        self._over: Ended | None = None
+        self._launched = False
+        self._asked = False
+        self.api = RuntimeApi(
+            FunctionFacts(
+                name=function.name,
+                version=function.version,
+                arn=function_arn(function.function_name),
+                handler=function.handler or "",
+                timeout=float(function.timeout),
+                memory_size=function.memory_size,
+            ),
+            log=self._log_lines,
+            drain_output=self._drain,
+            allow=self._allow,
+        )
+
+    # --- coming up
+
+    async def create(self, specification: Specification) -> None:
+        """Create the container, and listen to what it will write. Raises EngineError."""
+        engine = self.engine
+        self._creating = asyncio.ensure_future(engine.call("create a container", specification.create))
+        # the engine goes on with it whatever becomes of this task: `remove` waits for it
+        self.id = await asyncio.shield(self._creating)
+        stream = await engine.call("attach to a container", self._attach)
+        self._output = AttachedOutput(stream, self.api.output)
+
+    async def start(self) -> None:
+        """Start it and learn its address, so that only it may talk to its Runtime API. Raises EngineError."""
+        self.api.init_started()
+        self._address = await self.engine.call("start a container", self._start)
+        self.api.recheck()
+
+    async def ready(self, timeout: float) -> None:
+        """Wait for the runtime's first `next`. Raises the Runtime API's InitError."""
+        await self.api.ready(timeout)
+        self._launched = True
+        if self._over is not None:
+            # it asked for its first event and died: to be told once the launch has returned
+            asyncio.get_running_loop().call_soon(self._tell_exit)
+
+    def _attach(self, client: Any) -> Any:
+        return client.attach_socket(self.id, params={"stdout": 1, "stderr": 1, "stream": 1, "logs": 0})
+
+    def _start(self, client: Any) -> str:
+        client.start(self.id)
+        facts = client.inspect_container(self.id)
+        networks = (facts.get("NetworkSettings") or {}).get("Networks") or {}
+        return next((str(n["IPAddress"]) for n in networks.values() if n.get("IPAddress")), "")
+
+    def _allow(self, peer: str) -> bool | None:
+        return None if self._address is None else peer == self._address
+
+    # --- while it lives
+
+    @property
+    def launched(self) -> bool:
+        """Whether it has come up and nobody has asked it to end."""
+        return self._launched and not self._asked
+
+    def _drain(self) -> None:
+        if self._output is not None:
+            self._output.drain()
+
+    def _log_lines(self, lines: Sequence[str]) -> None:
+        self.tail.extend(lines)
+        self._launch.log(lines)
+
+    # --- its end
+
+    def exited(self, ended: Ended) -> None:
+        """The engine says that it has ended."""
+        if self._over is None:
+            self._over = ended
+            _hold(asyncio.get_running_loop().create_task(self._after_exit(ended), name=f"exit {self.id[:12]}"))
+
+    async def _after_exit(self, ended: Ended) -> None:
+        """First what it wrote last, then its end: the order in which they happened."""
+        if self._output is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_OUTPUT):
+                    await self._output.ended()
+        self.api.runtime_exited(ended.reason)
+        if self._launched:
+            self._tell_exit()
+
+    def _tell_exit(self) -> None:
+        ended = self._over
+        if self._asked or self._removing is not None or ended is None:
+            return
+        self.remove()
+        self._launch.exited(
+            InstanceExit(
+                code=ended.code,
+                reason="used more memory than the function has" if ended.out_of_memory else ended.reason,
+                log_tail=tuple(self.tail),
+                out_of_memory=ended.out_of_memory,
+            )
+        )
+
+    def remove(self) -> asyncio.Task[None]:
+        """Begin to end it, or join what has begun; the task is done when nothing is left of it."""
+        self._asked = True
+        if self._removing is None:
+            self._removing = asyncio.get_running_loop().create_task(self._remove(), name=f"remove {self.id[:12]}")
+        return self._removing
+
+    async def _remove(self) -> None:
+        if self._creating is not None and not self.id:
+            with contextlib.suppress(EngineError, asyncio.CancelledError):
+                self.id = await self._creating
+        if self.id:
+            with self._whatever_happens("its container"):
+                await self.engine.call("remove a container", self._end)
+        if self._output is not None:
+            self._output.close()
+        with self._whatever_happens("its Runtime API"):
+            await self.api.aclose()
+        self._ended(self)
+
+    def _end(self, client: Any) -> None:
+        from docker.errors import NotFound
+
+        with contextlib.suppress(NotFound):
+            # as Lambda ends an environment without extensions: the runtime, as the first process of its
+            # container, would not hear SIGTERM
+            client.remove_container(self.id, v=True, force=True)
+
+    @contextlib.contextmanager
+    def _whatever_happens(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            _log.warning("ending %s of %s: %s: %s", self.id[:12], self.function.function_name, what, error)
+
+
+_held: set[asyncio.Task[None]] = set()
+
+
+def _hold(task: asyncio.Task[None]) -> None:
+    _held.add(task)
+    task.add_done_callback(_held.discard)

@@ -1,0 +1,178 @@
+"""What is asked of the engine for one instance: image, command, environment, mounts and limits.
+
+Sources: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html and, for how AWS's base
+images start, https://docs.aws.amazon.com/lambda/latest/dg/images-create.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.backends.container.labels import Labels, container_name
+from core.backends.environment import CREDENTIALS, lambda_variables
+from core.limits import RESERVED_ENVIRONMENT
+from core.runtimes import RuntimeFamily
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+    from core.functions import LambdaFunction
+
+__all__ = [
+    "HOST_ALIAS",
+    "Mounted",
+    "Specification",
+    "command_of",
+    "environment_of",
+    "image_of",
+    "mounts_of",
+    "on_host",
+    "platform_of",
+]
+
+HOST_ALIAS = "host.docker.internal"
+"""Under what name a container finds the machine that Stoker runs on."""
+
+TASK_ROOT = "/var/task"
+LAYERS_ROOT = "/opt"
+_CUSTOM_ROOT = "/var/runtime"
+
+_LOCAL_URL = re.compile(r"(?P<scheme>https?://)(?P<user>[^/@\s]*@)?(?:localhost|127\.0\.0\.1|\[::1\])(?=[:/?#\s]|$)")
+_OPEN_FILES = 1024
+_PROCESSES = 1024
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """A directory of this machine that the container reads at `target`."""
+
+    source: Path
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Specification:
+    """One container, complete but for what only its launch knows. Nothing in here is a secret but `environment`."""
+
+    labels: Labels
+    image: str
+    platform: str
+    command: Sequence[str] | None
+    entrypoint: Sequence[str] | None
+    working_directory: str | None
+    environment: dict[str, str] = field(repr=False)
+    mounts: Sequence[Mounted]
+    memory_mb: int
+    tmp_mb: int
+    publish_port: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The container's own name."""
+        return container_name(self.labels)
+
+    def create(self, client: APIClient) -> str:
+        """Create the container; returns its id. Blocks, and raises what the SDK raises."""
+        from docker.types import LogConfig, Mount, Ulimit
+
+        extra: dict[str, Any] = {}
+        if self.publish_port is not None:
+            extra["port_bindings"] = {self.publish_port: ("127.0.0.1", None)}
+        host = client.create_host_config(
+            # a /tmp in memory counts against the container's: it gets room of its own
+            mem_limit=(self.memory_mb + self.tmp_mb) * _MIB,
+            memswap_limit=(self.memory_mb + self.tmp_mb) * _MIB,
+            tmpfs={"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={self.tmp_mb}m"},
+            mounts=[Mount(m.target, str(m.source), type="bind", read_only=True) for m in self.mounts],
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            ulimits=[
+                Ulimit(name="nofile", soft=_OPEN_FILES, hard=_OPEN_FILES),
+                Ulimit(name="nproc", soft=_PROCESSES, hard=_PROCESSES),
+            ],
+            extra_hosts={HOST_ALIAS: "host-gateway"},
+            log_config=LogConfig(type="none"),
+            restart_policy=None,
+            **extra,
+        )
+        created = client.create_container(
+            self.image,
+            command=list(self.command) if self.command is not None else None,
+            entrypoint=list(self.entrypoint) if self.entrypoint is not None else None,
+            working_dir=self.working_directory,
+            environment=self.environment,
+            labels=self.labels.as_dict(),
+            host_config=host,
+            name=self.name,
+            ports=[self.publish_port] if self.publish_port is not None else None,
+            platform=self.platform,
+            stdin_open=False,
+            tty=False,
+        )
+        return str(created["Id"])
+
+
+def image_of(function: LambdaFunction) -> str:
+    """The image that a function runs on, by AWS's name. Raises ValueError for a runtime that has none."""
+    if function.image_uri is not None:
+        return function.image_uri
+    runtime = function.runtime_info
+    if runtime is None or runtime.base_image is None:
+        raise ValueError(f"there is no base image for {function.runtime}")
+    return runtime.base_image
+
+
+def platform_of(function: LambdaFunction) -> str:
+    """The function's architecture as an engine names it."""
+    return "linux/arm64" if function.architecture == "arm64" else "linux/amd64"
+
+
+def environment_of(function: LambdaFunction, token: str, runtime_api: str | None) -> dict[str, str]:
+    """What the container's process finds in its environment, beside what the image sets.
+
+    Without a `runtime_api` the image's own emulator serves the runtime.
+    """
+    environment = {"TZ": ":UTC", **CREDENTIALS}
+    for name, value in function.environment.items():
+        if name not in RESERVED_ENVIRONMENT:
+            environment[name] = on_host(value)
+    environment |= lambda_variables(function, token)
+    environment["AWS_LAMBDA_FUNCTION_TIMEOUT"] = str(function.timeout)
+    if function.handler is not None:
+        environment["AWS_LAMBDA_FUNCTION_HANDLER"] = function.handler
+    if runtime_api is not None:
+        environment["AWS_LAMBDA_RUNTIME_API"] = runtime_api
+    return environment
+
+
+def on_host(value: str) -> str:
+    """A value with the URLs in it that mean this machine written as a container can reach them."""
+    return _LOCAL_URL.sub(lambda found: f"{found['scheme']}{found['user'] or ''}{HOST_ALIAS}", value)
+
+
+def command_of(function: LambdaFunction) -> tuple[Sequence[str] | None, Sequence[str] | None, str | None]:
+    """Entry point, command and working directory; None leaves the image's own."""
+    if function.image_uri is None:
+        return None, (function.handler or "",), None
+    config = function.image_config
+    if config is None:
+        return None, None, None
+    return config.entry_point or None, config.command or None, config.working_directory
+
+
+def mounts_of(function: LambdaFunction, code: Path | None, layers: Path | None) -> list[Mounted]:
+    """Where code and layers are seen: a custom runtime's own `bootstrap` lies where Lambda looks for it."""
+    found = []
+    if code is not None:
+        found.append(Mounted(code, TASK_ROOT))
+        runtime = function.runtime_info
+        if runtime is not None and runtime.family is RuntimeFamily.PROVIDED:
+            found.append(Mounted(code, _CUSTOM_ROOT))
+    if layers is not None:
+        found.append(Mounted(layers, LAYERS_ROOT))
+    return found
