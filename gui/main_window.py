@@ -128,7 +128,7 @@ class MainWindow(QMainWindow):
         self.across.addWidget(self.centre)
         self.across.setStretchFactor(1, 1)
         self.across.setSizes([284, _SIZE[0] - 284])
-        self.centre.setSizes([440, 400, 180])
+        self.centre.setSizes([420, 360, 230])
         body = self._body = QWidget()
         column = QVBoxLayout(body)
         column.setContentsMargins(0, 0, 0, 0)

@@ -106,8 +106,8 @@ QPushButton[primary="true"]:disabled, QToolButton[primary="true"]:disabled {{
 QPushButton[flat="true"], QToolButton[flat="true"] {{ background: transparent; border-color: transparent; }}
 QPushButton[flat="true"]:hover, QToolButton[flat="true"]:hover {{ background: {hover}; }}
 QPushButton[flat="true"]:focus, QToolButton[flat="true"]:focus {{ border-color: {t.accent}; }}
-QToolButton[quiet="true"] {{ color: {t.dim}; }}
-QToolButton[quiet="true"]:hover {{ color: {t.text}; }}
+QPushButton[quiet="true"] {{ color: {t.dim}; }}
+QPushButton[quiet="true"]:hover {{ color: {t.text}; }}
 QToolButton[popupMode="1"] {{ padding-right: 24px; }}
 QToolButton::menu-button {{ border: none; width: 20px; }}
 QToolButton::menu-arrow, QPushButton::menu-indicator {{ image: url({down}); width: 12px; height: 12px; }}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import QTimer
-from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QGridLayout, QLabel, QLineEdit, QPushButton, QWidget
+from PySide6.QtGui import QFontMetrics, QGuiApplication
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
 from shiboken6 import isValid
 
 from core.errors import EndpointUnusableError
@@ -20,6 +20,7 @@ from gui.theme import mono_font
 __all__ = ["EndpointDialog", "client_lines"]
 
 _COPIED_MS = 1500
+_LINE_AT_MOST = 760
 
 
 def client_lines(url: str, function_name: str) -> tuple[tuple[str, str, str], ...]:
@@ -65,7 +66,12 @@ class EndpointDialog(StokerDialog):
         self.port.setGroupSeparatorShown(False)
         self.port.setValue(control.port)
         self._fields = Fields()
-        self._fields.add("port", "Port", self.port, left=True)
+        row = QWidget()
+        beside = QHBoxLayout(row)
+        beside.setContentsMargins(0, 0, 0, 0)
+        beside.addWidget(self.port)
+        beside.addStretch(1)
+        self._fields.add("port", "Port", self.port, row)
         self.body.addWidget(self._fields)
         self.body.addSpacing(8)
         self._lines: dict[str, QLineEdit] = {}
@@ -122,6 +128,10 @@ class EndpointDialog(StokerDialog):
             line.setAccessibleName(f"For {who}")
             line.setReadOnly(True)
             line.setFont(mono_font(1.0))
+            longest = dict((each, text) for each, _, text in client_lines("http://127.0.0.1:65535", self._function))[
+                name
+            ]
+            line.setMinimumWidth(min(_LINE_AT_MOST, QFontMetrics(line.font()).horizontalAdvance(longest) + 24))
             label.setBuddy(line)
             self._lines[name] = line
             copy = QPushButton("Copy")
@@ -157,6 +167,6 @@ class EndpointDialog(StokerDialog):
         self._go.setEnabled(not here and not self._busy)
         # with the port as it would be
         url = control.url if here else f"http://127.0.0.1:{port or 'PORT'}"
-        for name, _, text in client_lines(url, self._function):
+        for name, _who, text in client_lines(url, self._function):
             self._lines[name].setText(text)
             self._lines[name].setCursorPosition(0)

@@ -91,10 +91,10 @@ class CallRow:
 
     def concerns(self, name: str) -> bool:
         """Whether it is about this function; about any of its versions where `name` is no version's."""
-        base, version = split_key(name)
-        if version == LATEST:
-            return split_key(self.function)[0] == base
-        return name in {self.function, self.key}
+        named = {each for each in (self.function, self.key) if each}
+        if split_key(name)[1] == LATEST:
+            named = {split_key(each)[0] for each in named}
+        return name in named
 
     @property
     def wrong(self) -> bool:
@@ -143,7 +143,7 @@ class CallRow:
             case CallColumn.OPERATION:
                 return self.operation
             case CallColumn.FUNCTION:
-                return self.function
+                return self.function or self.key or ""
             case CallColumn.INSTANCE:
                 return self.instance_id or ""
             case CallColumn.STATUS:
@@ -183,8 +183,10 @@ class CallRow:
         yield "request", self.id
         yield "caller", f"{self.caller}, from {self.peer}"
         yield "operation", self.operation
-        if self.function:
-            yield "function", self.function if self.key in {None, self.function} else f"{self.function} → {self.key}"
+        if self.function and self.key not in {None, self.function}:
+            yield "function", f"{self.function}, which was {self.key}"
+        elif self.function or self.key:
+            yield "function", self.function or str(self.key)
         if self.instance_id:
             yield "instance", self.instance_id
         yield "status", self.status_words if not self.over or self.status else "nothing was answered"

@@ -74,12 +74,12 @@ class CallsModel(KeyedRows[CallRow]):
         self._trim()
         if not self._awake:
             return
-        if self._held and len(self._rows) >= 2 * CALLS_KEPT:
-            new = {}
         changed -= new.keys()
-        # what a call is about may be told at its end only
-        known = {key: self._all[key] for key in changed if key in self._all and key not in self._places}
-        self._append_rows({key: row for key, row in (known | new).items() if key in self._all and self._shown(row)})
+        if not self._held or len(self._rows) < 2 * CALLS_KEPT:
+            # what a call is about may be told at its end only
+            told = sorted(key for key in changed if key in self._all and key not in self._places)
+            rows = {key: self._all[key] for key in (*told, *new) if key in self._all}
+            self._append_rows({key: row for key, row in rows.items() if self._shown(row)})
         self._rows_changed(changed)
         if not self._held:
             self._drop_old()

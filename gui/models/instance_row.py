@@ -48,6 +48,8 @@ class Column(IntEnum):
 
 TITLES = ("instance", "state", "function", "backend", "age", "reaped in", "served", "last", "memory", "")
 
+# where an invocation came from, as the core calls it, in words
+_SOURCES = {"window": "this window", "api": "a client of the endpoint", "url": "its function URL"}
 # Facts that are worth a word in the row; the others are in the tooltip.
 _NOTES_SHOWN = ("runtime", "architecture", "init", "response")
 
@@ -63,6 +65,8 @@ class InstanceRow:
     exit: InstanceExit | None = None
     gone: float | None = None
     streaming: str | None = None
+    asked: tuple[str, str] | None = None
+    """The invocation that it took last, and where that came from."""
 
     # --- what comes in
 
@@ -217,6 +221,8 @@ class InstanceRow:
         yield "deploy", deploy if snapshot.current_deploy else f"{deploy} (old)"
         if snapshot.request_id:
             yield "request", snapshot.request_id
+            if self.asked is not None and self.asked[0] == snapshot.request_id:
+                yield "asked by", _SOURCES.get(self.asked[1], self.asked[1])
         yield "served", format_count(snapshot.served)
         if snapshot.last_duration_ms is not None:
             yield "last took", format_ms(snapshot.last_duration_ms)

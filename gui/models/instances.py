@@ -15,6 +15,7 @@ from core.events import (
     InstanceExited,
     InstancePhaseChanged,
     InstanceUpdated,
+    InvocationStarted,
     InvocationStreaming,
 )
 from core.instances import InstanceSnapshot, InstanceState, MemoryUsage
@@ -89,6 +90,11 @@ class InstancesModel(KeyedRows[InstanceRow]):
                     if row is not None:
                         row.take_phase(phase)
                         changed.add(instance_id)
+                case InvocationStarted(instance_id=instance_id, request_id=request_id, source=source):
+                    row = self._all.get(instance_id)
+                    if row is not None:
+                        # for its tooltip, which is asked for when it is wanted
+                        row.asked = (request_id, source)
                 case InvocationStreaming(instance_id=instance_id, request_id=request_id):
                     row = self._all.get(instance_id)
                     if row is not None:

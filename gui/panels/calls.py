@@ -67,7 +67,7 @@ class CallsPanel(QWidget):
     ) -> None:
         super().__init__(parent)
         self.setObjectName("calls_panel")
-        self.setProperty("surface", "panel")
+        self.setProperty("surface", "background")
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         self._context = context
         self._actions = actions
@@ -356,7 +356,7 @@ def _usual_widths(panel: QWidget) -> dict[int, int]:
         metrics = mono if column in _MONO else face
         width = metrics.horizontalAdvance(widest) + 2 * CELL_PADDING + 4
         if column is CallColumn.STATUS:
-            width = pill_width(widest, mono) + 2 * CELL_PADDING
+            width = pill_width(widest, mono) + 2 * CELL_PADDING + 4
         if column is CallColumn.TIME:
             width += EDGE_PADDING - CELL_PADDING
         widths[column] = max(width, face.horizontalAdvance(TITLES[column]) + 2 * CELL_PADDING + 4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QHBoxLayout, QToolButton, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from gui.theme import mono_font
 from gui.tokens import Tokens, ink
@@ -93,11 +93,11 @@ class EndpointBadge(QWidget):
         self._dot.set_colour(getattr(self._tokens, self._tone))
         self.address.setFont(mono_font() if self._url else self.font())
         colour = self._tokens.text if self._url else ink(self._tokens, self._tone)
-        self.address.setStyleSheet(f"QToolButton {{ color: {colour}; padding: 3px 7px; }}")
+        self.address.setStyleSheet(f"QPushButton {{ color: {colour}; padding: 3px 5px; }}")
 
     @staticmethod
-    def _button(name: str, words: str, tip: str) -> QToolButton:
-        button = QToolButton()
+    def _button(name: str, words: str, tip: str) -> QPushButton:
+        button = QPushButton()
         button.setObjectName(name)
         button.setText(words)
         button.setToolTip(tip)
@@ -106,7 +106,7 @@ class EndpointBadge(QWidget):
         return button
 
 
-class _Steady(QToolButton):
+class _Steady(QPushButton):
     """A flat button with two words that is as wide as the longer one."""
 
     def __init__(self, name: str, words: str, after: str) -> None:
@@ -117,6 +117,7 @@ class _Steady(QToolButton):
         self.setProperty("flat", True)
         self.setProperty("quiet", True)
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.setStyleSheet("QPushButton { padding: 3px 5px; text-align: left; }")
 
     def say(self, *, copied: bool) -> None:
         """Show the second word, or the first one."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction, QFont
-from PySide6.QtWidgets import QHBoxLayout, QToolButton, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 __all__ = ["PanelTabs"]
 
@@ -20,7 +20,7 @@ class PanelTabs(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
         for name, action in panels.items():
-            button = QToolButton()
+            button = QPushButton()
             button.setObjectName(f"{front}_tab_{name}")
             button.setText(action.text())
             button.setToolTip(action.toolTip() if name != front else "")
@@ -29,7 +29,7 @@ class PanelTabs(QWidget):
             button.setProperty("quiet", name != front)
             button.setFocusPolicy(Qt.FocusPolicy.TabFocus if name != front else Qt.FocusPolicy.NoFocus)
             # the first letter stands where the heading of any other panel does
-            button.setStyleSheet("QToolButton { padding: 3px 7px; }")
+            button.setStyleSheet("QPushButton { padding: 3px 6px; }")
             font = button.font()
             font.setWeight(QFont.Weight.DemiBold if name == front else QFont.Weight.Normal)
             button.setFont(font)

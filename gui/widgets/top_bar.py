@@ -10,6 +10,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenuBar, QSizePolicy
 from gui.formatting import one_line
 from gui.tokens import Tokens
 from gui.widgets.dot import Dot
+from gui.widgets.eliding_label import ElidingLabel
 from gui.widgets.endpoint_badge import EndpointBadge
 
 __all__ = ["TopBar"]
@@ -60,10 +61,11 @@ class TopBar(QFrame):
             return
         for name, (online, detail) in known.items():
             if name not in self._states:
-                dot, label = Dot(), QLabel()
+                dot, label = Dot(), ElidingLabel()
+                # in a narrow window they give way, all of them alike
+                label.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Preferred)
                 label.setObjectName(f"backend_{name}")
                 label.setProperty("role", "dim")
-                label.setTextFormat(Qt.TextFormat.PlainText)
                 if self._states:
                     self._backends.addSpacing(8)
                 self._backends.addWidget(dot)
