@@ -205,7 +205,9 @@ class Delivery:
             if depth >= _LONGEST_CHAIN:
                 problem = f"it would be the invocation after {_LONGEST_CHAIN} that follow from one another: a loop"
             elif len(record) > MAX_EVENT:
-                problem = f"the record of {entry.request_id} has {len(record):,} bytes; the limit is {MAX_EVENT:,}"
+                problem = (
+                    f"the record of {entry.request_id} has more than the {MAX_EVENT:,} bytes that an event may have"
+                )
             else:
                 return QueuedEvent(
                     request_id=str(uuid.uuid4()),

@@ -48,7 +48,6 @@ _log = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _SLICE = 2_000
-_LONGEST_WAIT = 300.0
 
 
 class EventQueue:
@@ -226,8 +225,8 @@ class EventQueue:
 
     def _restored(self, head: QueuedHead, target: Target) -> Entry:
         now, wall = asyncio.get_running_loop().time(), time.time()
-        # the clock may have been set since: no event waits longer for that than it could have to anyway
-        longest = max(_LONGEST_WAIT, 2 * self._runtime.settings.async_retry_delay)
+        # the clock may have been set since, or the delay: none waits longer than it would after an attempt now
+        longest = 2 * self._runtime.settings.async_retry_delay
         return Entry(
             request_id=head.request_id,
             target=target,

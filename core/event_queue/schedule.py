@@ -83,9 +83,7 @@ class Schedule:
             pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(lane.failures, 10))
             lane.failures += 1
             lane.not_before = asyncio.get_running_loop().time() + pause
-        held, self._held = self._held, {}
-        for each in held:
-            self._run(each)
+        self._run_held()
         self._run(lane)
 
     def discard_dropped(self) -> None:
@@ -109,8 +107,9 @@ class Schedule:
 
     def _drop_if_empty(self, key: Target, lane: _Lane) -> None:
         if not lane.waiting and not lane.under_way:
-            self._lanes.pop(key, None)
             self._held.pop(lane, None)
+            if self._lanes.get(key) is lane:
+                del self._lanes[key]
 
     def _run(self, lane: _Lane) -> None:
         """Begin what is due and has room; else see to it that the lane is looked at again."""
@@ -141,6 +140,20 @@ class Schedule:
             if not room:
                 return
         self._drop_if_empty(lane.target, lane)
+
+    def _run_held(self) -> None:
+        """There may be room for lanes that had found none; one that gets it goes to the end of the line."""
+        held, self._held = self._held, {}
+        served = []
+        for lane in held:
+            before = self._under_way
+            self._run(lane)
+            if self._under_way > before:
+                served.append(lane)
+        for lane in served:
+            if lane in self._held:
+                del self._held[lane]
+                self._held[lane] = None
 
     def _arm(self, when: float) -> None:
         if self._timer is not None:
