@@ -20,7 +20,7 @@ __all__ = ["Watch", "attempts", "noting_function", "told"]
 
 _E = TypeVar("_E", bound=Event)
 
-# Notes each attempt in the file NOTES names, then does what its event says: {"gate": FIFO} waits there,
+# Notes each attempt in the file NOTES names and says so, then does what its event says: {"gate": FIFO} waits there,
 # {"fail": N} fails the first N attempts of this event, {"reply": X} returns X.
 _NOTING = """\
     import json, os
@@ -29,6 +29,7 @@ _NOTING = """\
         facts = {"id": context.aws_request_id, "arn": context.invoked_function_arn, "event": event}
         with open(os.environ["NOTES"], "a") as notes:
             notes.write(json.dumps(facts) + "\\n")
+        print("noted", flush=True)
         if not isinstance(event, dict):
             return event
         if "gate" in event:

@@ -12,10 +12,9 @@ import json
 import sys
 from pathlib import Path
 
-from core.events import InvocationStarted
 from core.names import Target
 from core.runtime import LambdaRuntime
-from tests.core.event_queue_support import Watch, noting_function
+from tests.core.event_queue_support import Watch, attempts, noting_function
 
 
 async def main(home: Path, folder: Path, events: int, gate: str) -> None:
@@ -27,7 +26,7 @@ async def main(home: Path, folder: Path, events: int, gate: str) -> None:
         await watch.returned()
         payload = json.dumps({"gate": gate}).encode()
         ids = await asyncio.gather(*(runtime.event_queue.put(Target("noting"), payload) for _ in range(events)))
-        await watch.until(lambda: sum(e.function_name == "noting" for e in watch.of(InvocationStarted)) == 2)
+        await watch.until(lambda: len(attempts(folder)) == 2)
         print(json.dumps({"failed": failed, "ids": ids}), flush=True)
         await asyncio.Event().wait()
 
