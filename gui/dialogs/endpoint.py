@@ -119,7 +119,7 @@ class EndpointDialog(StokerDialog):
         grid.setHorizontalSpacing(12)
         grid.setVerticalSpacing(8)
         grid.setColumnStretch(1, 1)
-        for row, (name, who, _) in enumerate(client_lines("", "")):
+        for row, (name, who, longest) in enumerate(client_lines("http://127.0.0.1:65535", self._function)):
             label = QLabel(who)
             label.setProperty("role", "dim")
             label.setMinimumWidth(104)
@@ -128,9 +128,6 @@ class EndpointDialog(StokerDialog):
             line.setAccessibleName(f"For {who}")
             line.setReadOnly(True)
             line.setFont(mono_font(1.0))
-            longest = dict((each, text) for each, _, text in client_lines("http://127.0.0.1:65535", self._function))[
-                name
-            ]
             line.setMinimumWidth(min(_LINE_AT_MOST, QFontMetrics(line.font()).horizontalAdvance(longest) + 24))
             label.setBuddy(line)
             self._lines[name] = line

@@ -26,7 +26,7 @@ class TopBar(QFrame):
         self._brand.setObjectName("brand")
         self._brand.setAccessibleName("Stoker")
         self._brand.setTextFormat(Qt.TextFormat.RichText)
-        self._states: dict[str, tuple[Dot, QLabel]] = {}
+        self._states: dict[str, tuple[Dot, ElidingLabel]] = {}
         self._tokens: Tokens | None = None
         self._known: Mapping[str, tuple[bool, str]] = {}
         row = QHBoxLayout(self)

@@ -71,7 +71,7 @@ async def test_it_opens_answers_and_closes(control: EndpointControl) -> None:
     assert control.address is None
     assert is_free(int(address.rpartition(":")[2]))
     assert seen[-1] is EndpointState.OFF
-    assert [EndpointState.OPENING, EndpointState.ON] == [each for each in dict.fromkeys(seen)][:2]
+    assert list(dict.fromkeys(seen))[:2] == [EndpointState.OPENING, EndpointState.ON]
 
 
 async def test_it_opens_again_and_again(control: EndpointControl) -> None:
@@ -106,9 +106,8 @@ async def test_it_moves_to_another_port(control: EndpointControl) -> None:
 
 async def test_where_it_cannot_move_it_stays_where_it_was(control: EndpointControl) -> None:
     first = await control.open()
-    with taken() as port:
-        with pytest.raises(EndpointUnusableError):
-            await control.open(port)
+    with taken() as port, pytest.raises(EndpointUnusableError):
+        await control.open(port)
     assert control.address == first
     assert control.problem is not None
     assert await listed(control) == []

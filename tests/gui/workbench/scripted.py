@@ -26,6 +26,7 @@ class Script:
         self.instance_id = "i-0001"
         self.cold = False
         self.content_type = "text/plain"
+        self.streaming = True
         self.result: InvocationResult | None = None
         self.cancelled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._final = result
