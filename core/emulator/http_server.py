@@ -28,6 +28,7 @@ _KERNEL_BUFFER = 256 * 1024  # keeps what the kernel holds of one connection wit
 _SETTLE_ROUNDS = 8
 _IP_FREEBIND = 15
 _SETTLE_MOST = 400
+_PATIENCE = (0.0, 0.0, 1.0, 5.0)  # seconds of each kind of waiting in which a connection makes no room for another
 
 
 class HttpServer:
@@ -100,12 +101,22 @@ class HttpServer:
         if self._server is not None:
             self._server.close()
 
+    async def retire(self) -> None:
+        """Close each connection once its request has been answered; returns when there is none."""
+        self.stop_listening()
+        for connection in tuple(self._connections):
+            connection.retire()
+        await self._emptied()
+
     async def aclose(self) -> None:
         """Close the listener and cut all connections. Idempotent."""
         self.close()
         server, self._server = self._server, None
         if server is not None:
             await server.wait_closed()
+        await self._emptied()
+
+    async def _emptied(self) -> None:
         while self._connections:
             if self._empty is None:
                 self._empty = asyncio.get_running_loop().create_future()
@@ -158,7 +169,7 @@ class HttpServer:
         """Take a connection, or not."""
         if self._closed:
             return False
-        if len(self._connections) >= self._max_connections:
+        if len(self._connections) >= self._max_connections and not self._make_room():
             _log.warning("a connection from %s was refused: %d are open", connection.peer, len(self._connections))
             return False
         allowed = self._allow is None or self._allow(connection.peer)
@@ -169,6 +180,22 @@ class HttpServer:
         if allowed is None:
             self._undecided.add(connection)
             connection.hold()
+        return True
+
+    def _make_room(self) -> bool:
+        """Let go of the connection that has kept us waiting without use for longest, if there is one."""
+        now = asyncio.get_running_loop().time()
+        waiting = [
+            (*patience, number, connection)
+            for number, connection in enumerate(self._connections)
+            if (patience := connection.patience) is not None and now - patience[1] >= _PATIENCE[patience[0]]
+        ]
+        if not waiting:
+            return False
+        victim = min(waiting)[-1]
+        _log.info("a connection from %s that was not used made room for another", victim.peer)
+        self.forget(victim)
+        victim.abort()
         return True
 
     def recheck(self) -> None:
