@@ -14,6 +14,7 @@ from core.endpoint import (
     invoke,
     invoke_streaming,
     layers,
+    pool_operations,
     provisioned,
     tags,
     url_configs,
@@ -42,3 +43,4 @@ def all_routes() -> Iterator[Route]:
     yield from event_invoke.ROUTES
     yield from url_configs.ROUTES
     yield from account.ROUTES
+    yield from pool_operations.ROUTES
