@@ -75,7 +75,7 @@ async def get_or_list(call: Call) -> None:
 
 
 async def delete(call: Call) -> None:
-    """DeleteProvisionedConcurrencyConfig: the instances go, busy ones once they have finished. None is fine."""
+    """DeleteProvisionedConcurrencyConfig: its idle instances go, a busy one stays as any other. None is fine."""
     target = _target(call, _NOT_PUBLISHED)
     async with call.runtime.holding(target.name):
         _version(call, target)
