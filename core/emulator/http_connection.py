@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection as an asyncio protocol: heads by h11, bodies by our own decoders.
+"""One HTTP/1.1 connection as an asyncio protocol: heads by `http_heads` or h11, bodies by our own decoders.
 
 Nothing in here knows of Lambda. A request becomes an `Exchange` as soon as its head is complete; the
 handler is called synchronously with it and answers now or later.
@@ -12,7 +12,6 @@ import socket
 import struct
 from collections.abc import Sequence
 from contextlib import suppress
-from http import HTTPStatus
 from typing import Protocol, cast
 
 import h11
@@ -20,6 +19,7 @@ import h11
 from .http_body import Body
 from .http_decoders import ChunkedDecoder, Decoder, LengthDecoder
 from .http_exchange import Exchange, Limits
+from .http_heads import REASONS, RequestHead, encoded, judged, last_chunk, read_request, write_response
 
 __all__ = ["HttpConnection", "Owner"]
 
@@ -28,8 +28,8 @@ _LINGER = 1.0  # seconds in which a peer that still sends may read the answer th
 _LINGER_CUT = 10.0  # seconds in which a peer may read what there was of a response that broke off
 _DISCARD_MOST = 64 * 1024 * 1024  # bytes of an unwanted body that are let go by to keep a connection
 _PIPELINED_MOST = 64 * 1024
+_TOGETHER = 64 * 1024  # bytes of a body up to which it is copied behind its head, so that they go out as one
 _AHEAD = 32  # requests sent ahead that are served in one turn of the loop
-_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
 class Owner(Protocol):
@@ -59,6 +59,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._owner = owner
         self._transport: asyncio.Transport | None = None
         self._parser = self._new_parser()
+        self._plain: bytes | None = None  # the request's head, of which h11 has not heard
+        self._chunked = False  # the response to it
         self._exchange: Exchange | None = None
         self._body_over = True
         self._pending = b""  # received after the request that is being served
@@ -71,8 +73,6 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._write_paused = False
         self._writers: list[asyncio.Future[None]] = []
-        self._retired = False
-        self._quiet_since = 0.0
 
     # the transport's side
 
@@ -84,7 +84,6 @@ class HttpConnection(asyncio.BufferedProtocol):
         if not self._owner.accept(self):
             self._transport.abort()
             return
-        self._quiet_since = asyncio.get_running_loop().time()
         self._watch(self._owner.limits.idle_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -105,7 +104,6 @@ class HttpConnection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes have come."""
         self.drain_left -= nbytes
-        self._quiet_since = asyncio.get_running_loop().time()
         self._received(self._owner.receive_buffer, nbytes)
 
     def eof_received(self) -> bool:
@@ -126,7 +124,6 @@ class HttpConnection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """The peer does not take what is sent."""
         self._write_paused = True
-        self._quiet_since = asyncio.get_running_loop().time()
 
     def resume_writing(self) -> None:
         """It takes it again."""
@@ -135,30 +132,6 @@ class HttpConnection(asyncio.BufferedProtocol):
             if not writer.done():
                 writer.set_result(None)
         self._writers.clear()
-        if self._exchange is None and self._read_paused and not self._parsing:
-            self._go_on()
-
-    @property
-    def patience(self) -> tuple[int, float] | None:
-        """How this connection waits for its peer: the less it is worth keeping the lower, and since when.
-
-        0 between requests, 1 in a head, 2 in a body, 3 for what was sent to be taken; None where the
-        peer waits for us.
-        """
-        if self.lost or self._closing:
-            return 0, 0.0
-        if self._exchange is None:
-            return 1 if self._in_head else 0, self._quiet_since
-        if self._write_paused:
-            return 3, self._quiet_since
-        body = self._exchange.body
-        return None if body.ended or body.paused else (2, self._quiet_since)
-
-    def retire(self) -> None:
-        """Serve the request that is under way and no other: a connection without one closes now."""
-        self._retired = True
-        if self._exchange is None and not self._in_head:
-            self._close_soon()
 
     def fileno(self) -> int:
         """The socket's descriptor, or -1 once it is closed."""
@@ -211,10 +184,10 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._ignore(end)
             return
         exchange = self._exchange
-        if exchange is None and not self._write_paused:
+        if exchange is None:
             pending, self._pending = self._pending, b""
             self._parse(pending + bytes(memoryview(data)[:end]))
-        elif exchange is None or self._body_over:
+        elif self._body_over:
             self._pending += bytes(memoryview(data)[:end])
             if len(self._pending) > _PIPELINED_MOST:
                 self._pause()
@@ -252,7 +225,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         while data:
             self._parse_one(data)
             data = b""
-            if self._exchange is None and not self._closing and not self.lost and not self._write_paused:
+            if self._exchange is None and not self._closing and not self.lost:
                 data, self._pending = self._pending, b""
             served += 1
             if data and served >= _AHEAD:
@@ -270,6 +243,12 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._parse(pending)
 
     def _parse_one(self, data: bytes) -> None:
+        plain = None if self._in_head else read_request(data)
+        if plain is not None:
+            self._stop_watch()
+            self._plain = data[: plain.end]
+            self._begin(plain, data[plain.end :])
+            return
         try:
             self._parser.receive_data(data)
             event = self._parser.next_event()
@@ -286,24 +265,18 @@ class HttpConnection(asyncio.BufferedProtocol):
             return
         self._in_head = False
         self._stop_watch()
-        self._begin(event, self._parser.trailing_data[0])
+        self._begin(judged(event), self._parser.trailing_data[0])
 
-    def _begin(self, event: h11.Request, rest: bytes) -> None:
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers]
-        decoder: Decoder = LengthDecoder(0)
-        for name, value in headers:
-            if name == "transfer-encoding":  # h11 lets nothing but "chunked" through; it goes before a length
-                decoder = ChunkedDecoder(self._owner.limits.head_size)
-                break
-            if name == "content-length":
-                decoder = LengthDecoder(int(value))
+    def _begin(self, head: RequestHead, rest: bytes) -> None:
+        chunked = head.length is None
+        decoder: Decoder = ChunkedDecoder(self._owner.limits.head_size) if chunked else LengthDecoder(head.length or 0)
         body = Body(decoder, pause=self._pause, resume=self._resume, finished=self._body_done)
-        exchange = Exchange(self, event.method.decode("latin-1"), event.target.decode("latin-1"), headers, body)
+        exchange = Exchange(self, head.method, head.target, head.headers, body)
         self._exchange = exchange
         self._ignored = 0
         self._body_over = body.ended
         self._pending = rest if body.ended else b""
-        if self._parser.they_are_waiting_for_100_continue and not body.ended:
+        if self._plain is None and self._parser.they_are_waiting_for_100_continue and not body.ended:
             self._send(h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue"))
         try:
             self._owner.handle(exchange)
@@ -320,7 +293,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         """Answer what is not HTTP, and close."""
         _log.debug("refused a connection from %s: %s", self.peer, reason)
         if self._parser.our_state is h11.IDLE or self._parser.our_state is h11.SEND_RESPONSE:
-            phrase = _REASONS.get(status, b"Bad Request")
+            phrase = REASONS.get(status, b"Bad Request")
             self._send(
                 h11.Response(
                     status_code=status, headers=[("connection", "close"), ("content-length", "0")], reason=phrase
@@ -338,20 +311,15 @@ class HttpConnection(asyncio.BufferedProtocol):
                 self._close_soon()
             elif not exchange.body.ended:
                 exchange.body.on_end = None
-                self._watch(self._owner.limits.unwanted_timeout)
                 exchange.body.discard()
             return
-        if self._eof or self._retired or self._parser.our_state is not h11.DONE:
+        if self._eof or (self._plain is None and self._parser.our_state is not h11.DONE):
             self._close_soon()
             return
         self._exchange = None
-        self._parser = self._new_parser()
-        self._quiet_since = asyncio.get_running_loop().time()
-        if self._write_paused:
-            # who does not take the answers gets no more of them
-            self._pause()
-            self._watch(self._owner.limits.idle_timeout)
-            return
+        if self._plain is None:
+            self._parser = self._new_parser()
+        self._plain = None
         self._resume()
         if not self._pending:
             self._watch(self._owner.limits.idle_timeout)
@@ -376,29 +344,51 @@ class HttpConnection(asyncio.BufferedProtocol):
             exchange.started = True
             return
         exchange.started = True
-        if (self._retired or exchange.body.error is not None) and not any(name == "connection" for name, _ in headers):
+        if exchange.body.error is not None and not any(name == "connection" for name, _ in headers):
             headers.append(("connection", "close"))
+        if self._plain is not None:
+            head = write_response(status, headers)
+            if head is not None:
+                self._chunked = any(name == "transfer-encoding" for name, _ in headers)
+                self._write_head(head, body)
+                return
+            self._tell_h11()
         response = h11.Response(
             status_code=status,
-            headers=_encoded(headers),
-            reason=_REASONS.get(status, b""),
+            headers=encoded(headers),
+            reason=REASONS.get(status, b""),
         )
         head = self._parser.send(response) or b""
         if body and exchange.method != "HEAD":
-            pieces = self._parser.send_with_data_passthrough(h11.Data(data=body)) or []
-            head = b"".join((head, *pieces)) if len(body) <= 64 * 1024 else head
-            self._write(head)
-            if len(body) > 64 * 1024:
-                self._write(body)
+            self._parser.send_with_data_passthrough(h11.Data(data=body))
+            self._write_head(head, body)
         else:
             self._write(head)
+
+    def _write_head(self, head: bytes, body: bytes) -> None:
+        if len(body) <= _TOGETHER:
+            self._write(head + body)
+        else:
+            self._write(head)
+            self._write(body)
+
+    def _tell_h11(self) -> None:
+        """From here on the exchange is h11's: what is answered is not plain."""
+        assert self._plain is not None, "it has been told"
+        self._parser.receive_data(self._plain)
+        self._parser.next_event()
+        self._plain = None
 
     def send_data(self, exchange: Exchange, data: bytes) -> None:
         """Write a piece of a response's body."""
         if exchange is not self._exchange or exchange.finished or self.lost or not data or exchange.method == "HEAD":
             return
-        for piece in self._parser.send_with_data_passthrough(h11.Data(data=data)) or ():
-            self._write(piece)
+        if self._plain is None:
+            pieces = self._parser.send_with_data_passthrough(h11.Data(data=data)) or ()
+        else:
+            pieces = [b"%x\r\n" % len(data), data, b"\r\n"]
+        # a piece at a time would reach the peer a piece at a time
+        self._write(b"".join(pieces))
 
     def send_end(self, exchange: Exchange, trailers: Sequence[tuple[str, str]]) -> None:
         """Complete a response."""
@@ -408,7 +398,12 @@ class HttpConnection(asyncio.BufferedProtocol):
         exchange.on_gone = None
         if self.lost:
             return
-        fields = _encoded(trailers)
+        fields = encoded(trailers)
+        if self._plain is not None:
+            if self._chunked:
+                self._write(last_chunk(fields))
+            self._next_cycle()
+            return
         if self._parser.their_http_version == b"1.0":
             fields = []  # it has no chunks, hence no trailers
         self._send(h11.EndOfMessage(headers=fields))
@@ -427,8 +422,10 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._write(data)
 
     def _write(self, data: bytes) -> None:
-        if self._transport is not None and not self.lost and not self._closing:
-            self._transport.write(data)
+        transport = self._transport
+        # one that has failed is closing before `connection_lost` tells of it
+        if transport is not None and not self.lost and not self._closing and not transport.is_closing():
+            transport.write(data)
 
     # reading on and off, and the clock
 
@@ -472,7 +469,3 @@ class HttpConnection(asyncio.BufferedProtocol):
         with suppress(OSError, RuntimeError):
             self._transport.write_eof()
         self._watch(_LINGER)
-
-
-def _encoded(headers: Sequence[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    return [(name.encode("ascii"), value.encode("utf-8", "surrogateescape")) for name, value in headers]

@@ -6,32 +6,22 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from .http_body import Body
+from .http_heads import BODILESS
 
 __all__ = ["Channel", "Exchange", "Limits"]
 
-# a length would be wrong there: https://www.rfc-editor.org/rfc/rfc9110#section-8.6
-_BODILESS = frozenset({204, 304})
-
 
 class Limits:
-    """What a connection allows: head size in bytes, and seconds (None: no limit).
+    """What a connection allows: head size in bytes, and seconds (None: no limit)."""
 
-    `unwanted_timeout` is for the rest of a body whose request has been answered.
-    """
-
-    __slots__ = ("head_size", "head_timeout", "idle_timeout", "unwanted_timeout")
+    __slots__ = ("head_size", "head_timeout", "idle_timeout")
 
     def __init__(
-        self,
-        head_size: int = 64 * 1024,
-        head_timeout: float | None = 10.0,
-        idle_timeout: float | None = None,
-        unwanted_timeout: float | None = None,
+        self, head_size: int = 64 * 1024, head_timeout: float | None = 10.0, idle_timeout: float | None = None
     ) -> None:
         self.head_size = head_size
         self.head_timeout = head_timeout
         self.idle_timeout = idle_timeout
-        self.unwanted_timeout = unwanted_timeout
 
 
 class Channel(Protocol):
@@ -62,14 +52,12 @@ class Channel(Protocol):
 class Exchange:
     """One request and its response.
 
-    `headers` have lower-case names; `authority` is the host of a target that names one, which goes
-    before the Host header (RFC 9112, section 3.2.2). `on_gone` is called when the peer goes away before the response
+    `headers` have lower-case names. `on_gone` is called when the peer goes away before the response
     is complete. Writing after that does nothing.
     """
 
     __slots__ = (
         "_channel",
-        "authority",
         "body",
         "finished",
         "headers",
@@ -82,12 +70,9 @@ class Exchange:
 
     def __init__(self, channel: Channel, method: str, target: str, headers: list[tuple[str, str]], body: Body) -> None:
         path, _, query = target.partition("?")
-        authority: str | None = None
         if not path.startswith("/") and "://" in path:
-            authority, _, path = path.partition("://")[2].partition("/")
-            path = "/" + path
+            path = "/" + path.partition("://")[2].partition("/")[2]
         self.method = method
-        self.authority = authority
         self.path = path
         self.query = query
         self.headers = headers
@@ -116,7 +101,7 @@ class Exchange:
 
     def respond(self, status: int, body: bytes = b"", headers: Sequence[tuple[str, str]] = ()) -> None:
         """Send a whole response. One that HTTP allows no body is sent without it."""
-        if status in _BODILESS:
+        if status in BODILESS:
             self._channel.send_head(self, status, list(headers), b"")
         else:
             self._channel.send_head(self, status, [*headers, ("content-length", str(len(body)))], body)
