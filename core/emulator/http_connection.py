@@ -73,6 +73,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._write_paused = False
         self._writers: list[asyncio.Future[None]] = []
+        self._retired = False
+        self._quiet_since = 0.0
 
     # the transport's side
 
@@ -84,6 +86,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         if not self._owner.accept(self):
             self._transport.abort()
             return
+        self._quiet_since = asyncio.get_running_loop().time()
         self._watch(self._owner.limits.idle_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -104,6 +107,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes have come."""
         self.drain_left -= nbytes
+        self._quiet_since = asyncio.get_running_loop().time()
         self._received(self._owner.receive_buffer, nbytes)
 
     def eof_received(self) -> bool:
@@ -124,6 +128,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """The peer does not take what is sent."""
         self._write_paused = True
+        self._quiet_since = asyncio.get_running_loop().time()
 
     def resume_writing(self) -> None:
         """It takes it again."""
@@ -132,6 +137,30 @@ class HttpConnection(asyncio.BufferedProtocol):
             if not writer.done():
                 writer.set_result(None)
         self._writers.clear()
+        if self._exchange is None and self._read_paused and not self._parsing:
+            self._go_on()
+
+    @property
+    def patience(self) -> tuple[int, float] | None:
+        """How this connection waits for its peer: the less it is worth keeping the lower, and since when.
+
+        0 between requests, 1 in a head, 2 in a body, 3 for what was sent to be taken; None where the
+        peer waits for us.
+        """
+        if self.lost or self._closing:
+            return 0, 0.0
+        if self._exchange is None:
+            return 1 if self._in_head else 0, self._quiet_since
+        if self._write_paused:
+            return 3, self._quiet_since
+        body = self._exchange.body
+        return None if body.ended or body.paused else (2, self._quiet_since)
+
+    def retire(self) -> None:
+        """Serve the request that is under way and no other: a connection without one closes now."""
+        self._retired = True
+        if self._exchange is None and not self._in_head:
+            self._close_soon()
 
     def fileno(self) -> int:
         """The socket's descriptor, or -1 once it is closed."""
@@ -184,10 +213,10 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._ignore(end)
             return
         exchange = self._exchange
-        if exchange is None:
+        if exchange is None and not self._write_paused:
             pending, self._pending = self._pending, b""
             self._parse(pending + bytes(memoryview(data)[:end]))
-        elif self._body_over:
+        elif exchange is None or self._body_over:
             self._pending += bytes(memoryview(data)[:end])
             if len(self._pending) > _PIPELINED_MOST:
                 self._pause()
@@ -225,7 +254,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         while data:
             self._parse_one(data)
             data = b""
-            if self._exchange is None and not self._closing and not self.lost:
+            if self._exchange is None and not self._closing and not self.lost and not self._write_paused:
                 data, self._pending = self._pending, b""
             served += 1
             if data and served >= _AHEAD:
@@ -311,15 +340,22 @@ class HttpConnection(asyncio.BufferedProtocol):
                 self._close_soon()
             elif not exchange.body.ended:
                 exchange.body.on_end = None
+                self._watch(self._owner.limits.unwanted_timeout)
                 exchange.body.discard()
             return
-        if self._eof or (self._plain is None and self._parser.our_state is not h11.DONE):
+        if self._eof or self._retired or (self._plain is None and self._parser.our_state is not h11.DONE):
             self._close_soon()
             return
         self._exchange = None
         if self._plain is None:
             self._parser = self._new_parser()
         self._plain = None
+        self._quiet_since = asyncio.get_running_loop().time()
+        if self._write_paused:
+            # who does not take the answers gets no more of them
+            self._pause()
+            self._watch(self._owner.limits.idle_timeout)
+            return
         self._resume()
         if not self._pending:
             self._watch(self._owner.limits.idle_timeout)
@@ -344,7 +380,7 @@ class HttpConnection(asyncio.BufferedProtocol):
             exchange.started = True
             return
         exchange.started = True
-        if exchange.body.error is not None and not any(name == "connection" for name, _ in headers):
+        if (self._retired or exchange.body.error is not None) and not any(name == "connection" for name, _ in headers):
             headers.append(("connection", "close"))
         if self._plain is not None:
             head = write_response(status, headers)

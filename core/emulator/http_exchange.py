@@ -12,16 +12,24 @@ __all__ = ["Channel", "Exchange", "Limits"]
 
 
 class Limits:
-    """What a connection allows: head size in bytes, and seconds (None: no limit)."""
+    """What a connection allows: head size in bytes, and seconds (None: no limit).
 
-    __slots__ = ("head_size", "head_timeout", "idle_timeout")
+    `unwanted_timeout` is for the rest of a body whose request has been answered.
+    """
+
+    __slots__ = ("head_size", "head_timeout", "idle_timeout", "unwanted_timeout")
 
     def __init__(
-        self, head_size: int = 64 * 1024, head_timeout: float | None = 10.0, idle_timeout: float | None = None
+        self,
+        head_size: int = 64 * 1024,
+        head_timeout: float | None = 10.0,
+        idle_timeout: float | None = None,
+        unwanted_timeout: float | None = None,
     ) -> None:
         self.head_size = head_size
         self.head_timeout = head_timeout
         self.idle_timeout = idle_timeout
+        self.unwanted_timeout = unwanted_timeout
 
 
 class Channel(Protocol):
@@ -52,12 +60,14 @@ class Channel(Protocol):
 class Exchange:
     """One request and its response.
 
-    `headers` have lower-case names. `on_gone` is called when the peer goes away before the response
+    `headers` have lower-case names; `authority` is the host of a target that names one, which goes
+    before the Host header (RFC 9112, section 3.2.2). `on_gone` is called when the peer goes away before the response
     is complete. Writing after that does nothing.
     """
 
     __slots__ = (
         "_channel",
+        "authority",
         "body",
         "finished",
         "headers",
@@ -70,9 +80,12 @@ class Exchange:
 
     def __init__(self, channel: Channel, method: str, target: str, headers: list[tuple[str, str]], body: Body) -> None:
         path, _, query = target.partition("?")
+        authority: str | None = None
         if not path.startswith("/") and "://" in path:
-            path = "/" + path.partition("://")[2].partition("/")[2]
+            authority, _, path = path.partition("://")[2].partition("/")
+            path = "/" + path
         self.method = method
+        self.authority = authority
         self.path = path
         self.query = query
         self.headers = headers
