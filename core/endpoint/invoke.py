@@ -16,6 +16,7 @@ from core.emulator.limits import MAX_REQUEST, MAX_RESPONSE
 from core.endpoint.errors import ApiError
 from core.endpoint.json_event import check_client_context, check_event
 from core.endpoint.routes import Route
+from core.event_queue import MAX_EVENT
 from core.names import Target, function_arn
 
 if TYPE_CHECKING:
@@ -23,10 +24,7 @@ if TYPE_CHECKING:
     from core.functions import LambdaFunction
     from core.invocation import InvocationResult, StreamingInvocation
 
-__all__ = ["MAX_EVENT", "ROUTES", "Asked", "read_event"]
-
-MAX_EVENT = 1024 * 1024
-"""Bytes of an event that is queued: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+__all__ = ["ROUTES", "Asked", "read_event"]
 
 _MAX_ARGS = 256 * 1024  # https://docs.aws.amazon.com/lambda/latest/api/API_InvokeAsync.html
 _MAX_TRACE = 512
