@@ -41,6 +41,9 @@ class World:
             self.starting.append(instance)
         for instance, _ in plan.terminate:
             assert instance.state is S.TERMINATING
+            if instance.reason.startswith("gave its place"):
+                room = pool._books.rooms[instance.function_name]
+                assert room.counted >= room.held, "what is provisioned is given to nobody"
             if instance not in self.ending:
                 self.ending.append(instance)
         if plan.launch:
@@ -68,6 +71,7 @@ class World:
                 max_instances=1 + n // 6 % 4,
                 idle_ttl=300.0 + n % 2,
                 min_warm=(0, 0, 1, 2)[n // 24 % 4],
+                held=(0, 0, 1, 1)[n // 24 % 4],
             )
         )
 
