@@ -60,6 +60,15 @@ class HttpClient:
             raise EndpointError(f"{endpoint} did not answer: {error or type(error).__name__}", sent=True) from error
         return _WireReply(response)
 
+    async def ask(self, endpoint: str, request_id: str, payload: bytes) -> tuple[int, bytes]:
+        """POST the event and wait for the whole reply: its status and body. Raises EndpointError."""
+        headers = {"X-Amzn-RequestId": request_id, "Content-Type": "application/json"}
+        try:
+            response = await self._client.post(endpoint + INVOKE_PATH, content=payload, headers=headers)
+        except (httpx.HTTPError, OSError) as error:
+            raise EndpointError(f"{endpoint} did not answer: {error or type(error).__name__}", sent=True) from error
+        return response.status_code, response.content
+
     async def aclose(self) -> None:
         """Close every connection."""
         await self._client.aclose()

@@ -10,13 +10,13 @@ import base64
 import binascii
 from typing import TYPE_CHECKING
 
-from core.emulator.runtime_api import InvokeOutcome, InvokeReply, InvokeRequest, RuntimeGoneError
+from core.emulator.runtime_api import InvokeOutcome, InvokeRequest, RuntimeGoneError
 from core.local_emulators import SCHEME
 from core.replies import EndpointError, Reply
 
 if TYPE_CHECKING:
     from core.http_client import HttpClient
-    from core.local_emulators import LocalEmulators
+    from core.local_emulators import Asked, LocalEmulators
 
 __all__ = ["InstanceClient"]
 
@@ -86,7 +86,7 @@ class _LocalReply:
 
     __slots__ = ("_reply", "content_type", "next_chunk")
 
-    def __init__(self, reply: InvokeReply) -> None:
+    def __init__(self, reply: Asked) -> None:
         self._reply = reply
         self.next_chunk = reply.next_chunk
         self.content_type = next(

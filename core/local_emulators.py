@@ -2,14 +2,54 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from core.emulator.runtime_api import RuntimeApi
+    from core.emulator.runtime_api import InvokeOutcome, InvokeRequest
 
-__all__ = ["SCHEME", "LocalEmulators"]
+__all__ = ["SCHEME", "Asked", "Invokable", "LocalEmulators"]
 
 SCHEME = "emulator"
+
+
+class Asked(Protocol):
+    """What an invocation gives back; see `core.emulator.reply.InvokeReply`."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, str]]:
+        """Those that concern the reply, with lower-case names."""
+        ...
+
+    @property
+    def streaming(self) -> bool:
+        """Whether the body comes while the function still writes it."""
+        ...
+
+    @property
+    def outcome(self) -> InvokeOutcome | None:
+        """Set with the last chunk."""
+        ...
+
+    async def next_chunk(self) -> bytes | None:
+        """The next piece, None at the end."""
+        ...
+
+    def close(self) -> None:
+        """Read no more."""
+        ...
+
+    async def aclose(self) -> None:
+        """Read no more."""
+        ...
+
+
+class Invokable(Protocol):
+    """What can be asked in this process: a Runtime API, or what stands for one."""
+
+    async def invoke(self, request: InvokeRequest) -> Asked:
+        """See `RuntimeApi.invoke`."""
+        ...
 
 
 class LocalEmulators:
@@ -20,9 +60,9 @@ class LocalEmulators:
     """
 
     def __init__(self) -> None:
-        self._apis: dict[str, RuntimeApi] = {}
+        self._apis: dict[str, Invokable] = {}
 
-    def register(self, name: str, api: RuntimeApi) -> str:
+    def register(self, name: str, api: Invokable) -> str:
         """Make `api` known; returns its endpoint. Raises ValueError for a name that is taken."""
         key = name.lower()
         if key in self._apis:
@@ -30,7 +70,7 @@ class LocalEmulators:
         self._apis[key] = api
         return f"{SCHEME}://{key}"
 
-    def get(self, name: str) -> RuntimeApi | None:
+    def get(self, name: str) -> Invokable | None:
         """The Runtime API of this name (a URL's host, in any case), or None if it has gone."""
         return self._apis.get(name.lower())
 

@@ -45,6 +45,7 @@ _RULES: Mapping[str, _Rule] = {
     "async_retry_delay": _Rule(0, 86_400, "seconds"),
     "endpoint_port": _Rule(0, 65_535),
 }
+_CHOICES: Mapping[str, tuple[str, ...]] = {"container_transport": ("auto", "host", "image")}
 _BACKEND_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
 
@@ -59,7 +60,8 @@ class Settings:
     how many bytes of a payload and of a response are kept, unless `record_payloads` is off;
     `async_retry_delay` is how many seconds a queued event waits before its second attempt, and half of
     what it waits before its third; `endpoint_on` opens the local endpoint with the window, on
-    `endpoint_port` (0: any free one).
+    `endpoint_port` (0: any free one); `container_transport` says how events reach a runtime in a
+    container: "host" (streams), "image" (buffered by the image's own emulator) or "auto" (tries).
     Raises InvalidSettingError.
     """
 
@@ -79,6 +81,7 @@ class Settings:
     async_retry_delay: float = 60.0
     endpoint_on: bool = False
     endpoint_port: int = 9001
+    container_transport: str = "auto"
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -136,6 +139,9 @@ def _check(name: str, kind: str, value: object) -> None:
     if kind == "bool":
         if not isinstance(value, bool):
             raise InvalidSettingError(name, value, "must be true or false")
+    elif name in _CHOICES:
+        if value not in _CHOICES[name]:
+            raise InvalidSettingError(name, value, f"must be one of {', '.join(_CHOICES[name])}")
     elif kind == "str":
         if not isinstance(value, str) or not _BACKEND_NAME.fullmatch(value):
             raise InvalidSettingError(name, value, "must be a backend's name, such as process or docker")

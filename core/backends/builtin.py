@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from core.backends.container.backend import ContainerBackend
 from core.backends.container.engines import places
+from core.backends.container.transport import Way
 from core.backends.process import ProcessBackend
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def builtin_backends(home: Home, local: LocalEmulators) -> list[LambdaBackend]:
     """Local processes first, as the default; then each engine that there may be."""
     found: list[LambdaBackend] = [ProcessBackend(home.path, home.owner_id, local=local)]
     known = places()
+    transport = home.settings.container_transport
     for name in ("docker", "podman"):
         found.append(
             ContainerBackend(
@@ -28,6 +30,7 @@ def builtin_backends(home: Home, local: LocalEmulators) -> list[LambdaBackend]:
                 owner_id=home.owner_id,
                 local=local,
                 archives=home.archives,
+                way=None if transport == "auto" else Way(transport),
             )
         )
     return found

@@ -13,6 +13,7 @@ from core.backends.container.connection import Connected, Connection
 from core.backends.container.engine import Engine, EngineError
 from core.backends.container.instance import ContainerInstance, Ended, how_it_ended
 from core.backends.container.labels import Labels
+from core.backends.container.rie import RIE_PORT
 from core.backends.container.specification import (
     Specification,
     command_of,
@@ -21,7 +22,8 @@ from core.backends.container.specification import (
     mounts_of,
     platform_of,
 )
-from core.emulator.runtime_api import InitError
+from core.backends.container.transport import BUFFERED, HostUnreachableError, Way, ready_or_unreachable
+from core.emulator.runtime_api import InitError, RuntimeApi
 from core.errors import (
     BackendUnavailableError,
     ContainerStartFailedError,
@@ -33,7 +35,6 @@ from core.instances import BackendHandle, ContainerHandle, WarmInstance
 
 if TYPE_CHECKING:
     from core.archives import Archive, ArchiveStore
-    from core.backends.base import Launch
     from core.backends.container.engines import Place
     from core.functions import LambdaFunction
     from core.local_emulators import LocalEmulators
@@ -47,7 +48,8 @@ class ContainerBackend(LambdaBackend):
     """Runs functions in containers of the first engine that answers at one of `places`.
 
     It connects by itself when an engine appears, says why it is offline when there is none, and sees
-    after what ran meanwhile when one is back.
+    after what ran meanwhile when one is back. `way` forces how events reach a container; None lets the
+    first one try.
     """
 
     def __init__(
@@ -58,8 +60,11 @@ class ContainerBackend(LambdaBackend):
         owner_id: str,
         local: LocalEmulators,
         archives: ArchiveStore,
+        way: Way | None = None,
     ) -> None:
         self.name = name
+        self._forced = way
+        self._way = way
         self._owner_id = owner_id
         self._local = local
         self._archives = archives
@@ -104,6 +109,9 @@ class ContainerBackend(LambdaBackend):
         return frozenset(instance.layers for instance in self._names if instance.layers is not None)
 
     def _changed(self) -> None:
+        if self._connection.now is None:
+            # another engine may come
+            self._way = self._forced
         self.changed()
 
     # --- instances
@@ -125,7 +133,32 @@ class ContainerBackend(LambdaBackend):
         engine = self._connection.now
         if engine is None or self._closed:
             raise BackendUnavailableError(self.name, self.health().detail)
-        instance = ContainerInstance(engine=engine.engine, function=function, launch=launch, ended=self._forget)
+        way = self._way
+        if way is not Way.IMAGE:
+            try:
+                return await self._launch(function, engine, (code_zip, layers, deploy_id), way)
+            except HostUnreachableError as error:
+                if self._forced is Way.HOST:
+                    raise ContainerStartFailedError(function.function_name, error.reason) from error
+                _log.warning("%s: %s; responses are %s", self.name, error.reason, BUFFERED)
+                self._way = Way.IMAGE
+                launch.note("transport", f"{BUFFERED}: {error.reason}")
+        return await self._launch(function, engine, (code_zip, layers, deploy_id), Way.IMAGE)
+
+    async def _launch(
+        self,
+        function: LambdaFunction,
+        engine: Connected,
+        parts: tuple[Archive | None, Sequence[Archive], str],
+        way: Way | None,
+    ) -> WarmInstance:
+        """One attempt by one way; None tries whether the host can be reached. Raises HostUnreachableError then."""
+        launch = current_launch()
+        code_zip, layers, deploy_id = parts
+        buffered = way is Way.IMAGE
+        instance = ContainerInstance(
+            engine=engine.engine, function=function, launch=launch, ended=self._forget, buffered=buffered
+        )
         name = launch.instance_id if self._local.get(launch.instance_id) is None else f"i-{instance.token[:12]}"
         endpoint = self._local.register(name, instance.api)
         self._names[instance] = name
@@ -133,11 +166,20 @@ class ContainerBackend(LambdaBackend):
             launch.phase("create")
             whole = await self._one_layer(instance, layers)
             labels = Labels(self._owner_id, name, function.function_name, deploy_id)
-            await self._bring_up(instance, launch, engine, labels, (code_zip, whole))
+            address = await self._create(instance, engine, labels, (code_zip, whole))
+            launch.phase("start")
+            await self._start(instance)
+            launch.phase("init")
+            await self._wait_ready(instance, address, launch.init_timeout, trial=way is None)
         except BaseException:
             await asyncio.shield(instance.remove())
             raise
-        return WarmInstance(endpoint, ContainerHandle(instance.id), {"container": instance.id[:12]})
+        if way is None:
+            self._way = Way.HOST
+        details = {"container": instance.id[:12]}
+        if buffered:
+            details["transport"] = BUFFERED
+        return WarmInstance(endpoint, ContainerHandle(instance.id), details)
 
     async def _one_layer(self, instance: ContainerInstance, layers: Sequence[Archive]) -> Archive | None:
         """All layers as one: a directory can be mounted at `/opt` only once."""
@@ -147,46 +189,61 @@ class ContainerBackend(LambdaBackend):
         instance.layers = whole.digest
         return whole
 
-    async def _bring_up(
+    async def _create(
         self,
         instance: ContainerInstance,
-        launch: Launch,
         engine: Connected,
         labels: Labels,
         archives: tuple[Archive | None, Archive | None],
-    ) -> None:
+    ) -> str | None:
+        """Create the container; returns its Runtime API's address, None where its image serves it."""
         function = instance.function
+        address: str | None = None
+        if isinstance(instance.api, RuntimeApi):
+            try:
+                address = await instance.api.start(engine.host, ahead=True)
+            except OSError as error:
+                reason = f"its Runtime API cannot listen on {engine.host}: {error}"
+                raise HostUnreachableError(reason) from error
+        entrypoint, command, directory = command_of(function)
+        specification = Specification(
+            labels=labels,
+            image=image_of(function),
+            platform=platform_of(function),
+            command=command,
+            entrypoint=entrypoint,
+            working_directory=directory,
+            environment=environment_of(function, instance.token, address),
+            mounts=mounts_of(function, *(each.directory if each else None for each in archives)),
+            memory_mb=function.memory_size,
+            tmp_mb=function.ephemeral_storage,
+            publish_port=RIE_PORT if address is None else None,
+        )
         try:
-            address = await instance.api.start(engine.host, ahead=True)
-            entrypoint, command, directory = command_of(function)
-            specification = Specification(
-                labels=labels,
-                image=image_of(function),
-                platform=platform_of(function),
-                command=command,
-                entrypoint=entrypoint,
-                working_directory=directory,
-                environment=environment_of(function, instance.token, address),
-                mounts=mounts_of(function, *(each.directory if each else None for each in archives)),
-                memory_mb=function.memory_size,
-                tmp_mb=function.ephemeral_storage,
-            )
             await instance.create(specification)
-            self._instances[instance.id] = instance
-            launch.phase("start")
+        except EngineError as error:
+            raise ContainerStartFailedError(function.function_name, str(error)) from error
+        self._instances[instance.id] = instance
+        return address
+
+    async def _start(self, instance: ContainerInstance) -> None:
+        try:
             await instance.start()
         except EngineError as error:
-            raise ContainerStartFailedError(function.function_name, str(error), tuple(instance.tail)) from error
-        except OSError as error:
-            raise ContainerStartFailedError(
-                function.function_name, f"its Runtime API cannot listen on {engine.host}: {error}"
-            ) from error
-        launch.phase("init")
+            name = instance.function.function_name
+            raise ContainerStartFailedError(name, str(error), tuple(instance.tail)) from error
+
+    async def _wait_ready(
+        self, instance: ContainerInstance, address: str | None, timeout: float, *, trial: bool
+    ) -> None:
         try:
-            await instance.ready(launch.init_timeout)
+            if trial and address is not None:
+                await ready_or_unreachable(instance, address, timeout)
+            else:
+                await instance.ready(timeout)
         except InitError as error:
             raise InitFailedError(
-                function.function_name,
+                instance.function.function_name,
                 error.error_type,
                 error.payload,
                 reason=str(error),

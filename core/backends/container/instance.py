@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.backends.container.attached import AttachedOutput
 from core.backends.container.engine import EngineError
+from core.backends.container.rie import RIE_PORT, RieRuntime
 from core.emulator.runtime_api import FunctionFacts, RuntimeApi
 from core.instances import InstanceExit
 from core.names import function_arn
@@ -48,7 +49,11 @@ def how_it_ended(code: int | None) -> str:
 
 
 class ContainerInstance:
-    """Made before the container is; `remove` leaves nothing of it, however far it came."""
+    """Made before the container is; `remove` leaves nothing of it, however far it came.
+
+    `buffered` ones are served by the emulator inside their image, since they cannot reach this machine.
+    `reached` is set once the container has connected to its Runtime API.
+    """
 
     def __init__(
         self,
@@ -57,6 +62,7 @@ class ContainerInstance:
         function: LambdaFunction,
         launch: Launch,
         ended: Callable[[ContainerInstance], None],
+        buffered: bool = False,
     ) -> None:
         self.engine = engine
         self.function = function
@@ -74,7 +80,13 @@ class ContainerInstance:
         self._over: Ended | None = None
         self._launched = False
         self._asked = False
-        self.api = RuntimeApi(
+        self.reached = asyncio.Event()
+        self.api: RuntimeApi | RieRuntime = (
+            RieRuntime(function, log=self._log_lines) if buffered else self._runtime_api(function)
+        )
+
+    def _runtime_api(self, function: LambdaFunction) -> RuntimeApi:
+        return RuntimeApi(
             FunctionFacts(
                 name=function.name,
                 version=function.version,
@@ -101,9 +113,13 @@ class ContainerInstance:
 
     async def start(self) -> None:
         """Start it and learn its address, so that only it may talk to its Runtime API. Raises EngineError."""
-        self.api.init_started()
-        self._address = await self.engine.call("start a container", self._start)
-        self.api.recheck()
+        if isinstance(self.api, RuntimeApi):
+            self.api.init_started()
+        self._address, port = await self.engine.call("start a container", self._start)
+        if isinstance(self.api, RuntimeApi):
+            self.api.recheck()
+        else:
+            self.api.listens_at(port)
 
     async def ready(self, timeout: float) -> None:
         """Wait for the runtime's first `next`. Raises the Runtime API's InitError."""
@@ -116,14 +132,21 @@ class ContainerInstance:
     def _attach(self, client: Any) -> Any:
         return client.attach_socket(self.id, params={"stdout": 1, "stderr": 1, "stream": 1, "logs": 0})
 
-    def _start(self, client: Any) -> str:
+    def _start(self, client: Any) -> tuple[str, int]:
         client.start(self.id)
-        facts = client.inspect_container(self.id)
-        networks = (facts.get("NetworkSettings") or {}).get("Networks") or {}
-        return next((str(n["IPAddress"]) for n in networks.values() if n.get("IPAddress")), "")
+        settings = client.inspect_container(self.id).get("NetworkSettings") or {}
+        networks = settings.get("Networks") or {}
+        address = next((str(n["IPAddress"]) for n in networks.values() if n.get("IPAddress")), "")
+        published = (settings.get("Ports") or {}).get(f"{RIE_PORT}/tcp") or []
+        return address, next((int(each["HostPort"]) for each in published), 0)
 
     def _allow(self, peer: str) -> bool | None:
-        return None if self._address is None else peer == self._address
+        if self._address is None:
+            return None
+        if peer == self._address:
+            self.reached.set()
+            return True
+        return False
 
     # --- while it lives
 
