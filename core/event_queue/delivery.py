@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from core.errors import FunctionNotFoundError, HomeUnusableError, InvalidRequestError, RuntimeClosedError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from core.event_queue.troubles import Troubles
     from core.runtime import LambdaRuntime
 
-__all__ = ["DROPPED", "MAX_EVENT", "Delivery"]
+__all__ = ["DROPPED", "MAX_EVENT", "SLICE", "Delivery"]
 
 MAX_EVENT = 1024 * 1024
 """Bytes of an event that Lambda takes to deliver it later.
@@ -37,7 +37,8 @@ _LONGEST_CHAIN = 16
 Source: https://docs.aws.amazon.com/lambda/latest/dg/invocation-recursion.html
 """
 
-_SLICE = 500
+SLICE = 500
+"""So many events are dealt with in one turn of the loop, and in one step of the journal."""
 
 
 class Delivery:
@@ -89,28 +90,29 @@ class Delivery:
         await self._conclude(entry, policy, payload, made)
         return made.reached
 
-    async def drop(self, entries: Collection[Entry], why: str) -> None:
+    async def drop(self, entries: Sequence[Entry], why: str) -> None:
         """Give events of one function up without telling any destination, and tell the person."""
         dropped = [entry for entry in entries if self._entries.remove(entry)]
         if not dropped:
             return
-        first = dropped[0]
-        what = f"event {first.request_id}" if len(dropped) == 1 else f"{len(dropped):,} events"
-        self._troubles.tell(
-            f"dropped {first.target.name}", f"{what} for {first.target.name} will not be delivered: {why}"
-        )
-        await self.tell_dropped(dropped)
-        try:
-            await self._runtime.journal.remove_queued_events([entry.request_id for entry in dropped])
-        except HomeUnusableError as error:
-            self._troubles.tell("journal", f"dropped events are still in the journal: {error}")
+        name = dropped[0].target.name
+        what = f"event {dropped[0].request_id}" if len(dropped) == 1 else f"{len(dropped):,} events"
+        self._troubles.tell(f"dropped {name}", f"{what} for {name} will not be delivered: {why}")
+        for start in range(0, len(dropped), SLICE):
+            some = dropped[start : start + SLICE]
+            for entry in some:
+                self._publish_settled(entry, DROPPED)
+            try:
+                await self._runtime.journal.remove_queued_events([entry.request_id for entry in some])
+            except HomeUnusableError as error:
+                self._troubles.tell("journal", f"dropped events are still in the journal: {error}")
 
-    async def tell_dropped(self, dropped: Collection[Entry]) -> None:
-        """Publish that events were dropped, without holding the loop up."""
-        for number, entry in enumerate(dropped, 1):
+    def let_go(self, entries: Sequence[Entry]) -> int:
+        """The journal has forgotten these events; returns how many were not settled before."""
+        dropped = [entry for entry in entries if self._entries.remove(entry)]
+        for entry in dropped:
             self._publish_settled(entry, DROPPED)
-            if not number % _SLICE:
-                await asyncio.sleep(0)
+        return len(dropped)
 
     async def _conclude(self, entry: Entry, policy: Policy, payload: bytes, made: Attempt) -> None:
         """Settle it or put it back, after an attempt."""

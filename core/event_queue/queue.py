@@ -9,6 +9,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.htm
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 import re
 import time
@@ -23,7 +24,7 @@ from core.errors import (
     RuntimeClosedError,
     TooManyRequestsError,
 )
-from core.event_queue.delivery import MAX_EVENT, Delivery
+from core.event_queue.delivery import MAX_EVENT, SLICE, Delivery
 from core.event_queue.entries import Entries, Entry, PendingEvent
 from core.event_queue.policy import refusal_delay
 from core.event_queue.schedule import Schedule
@@ -47,7 +48,6 @@ MAX_QUEUED_BYTES = 512 * 1024 * 1024
 _log = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-_SLICE = 2_000
 
 
 class EventQueue:
@@ -79,7 +79,7 @@ class EventQueue:
         """The events that wait, of one function or of all: those that are due first, at most `limit`."""
         now = asyncio.get_running_loop().time()
         entries = self._entries if name is None else self._entries.of(name)
-        waiting = sorted((e for e in entries if e.began is None), key=lambda e: (e.due, e.sequence))
+        waiting = (entry for entry in entries if entry.began is None)
         return [
             PendingEvent(
                 request_id=entry.request_id,
@@ -90,7 +90,7 @@ class EventQueue:
                 attempts=entry.attempts,
                 due_in=max(0.0, entry.due - now),
             )
-            for entry in waiting[:limit]
+            for entry in heapq.nsmallest(limit, waiting, key=lambda entry: (entry.due, entry.sequence))
         ]
 
     async def start(self) -> None:
@@ -106,7 +106,7 @@ class EventQueue:
                 entry = self._restored(head, target)
                 self._entries.add(entry)
                 self._schedule.add(entry)
-            if not number % _SLICE:
+            if not number % SLICE:
                 await asyncio.sleep(0)
         for error_text, ids in unknown.items():
             await self._runtime.journal.remove_queued_events(ids)
@@ -168,7 +168,10 @@ class EventQueue:
         return entry is not None and await self._take_out([entry]) == 1
 
     async def purge(self, name: str) -> int:
-        """Take all events of a function out of the queue; returns how many. Raises HomeUnusableError."""
+        """Take all events of a function out of the queue; returns how many.
+
+        Raises HomeUnusableError, and has taken out some of them then.
+        """
         return await self._take_out(self._entries.of(name))
 
     def stop(self) -> None:
@@ -280,11 +283,13 @@ class EventQueue:
     # --- taking out
 
     async def _take_out(self, entries: list[Entry]) -> int:
-        await self._runtime.journal.remove_queued_events([entry.request_id for entry in entries])
-        taken = [entry for entry in entries if self._entries.remove(entry)]
+        taken = 0
+        for start in range(0, len(entries), SLICE):
+            some = [entry for entry in entries[start : start + SLICE] if not entry.dropped]
+            await self._runtime.journal.remove_queued_events([entry.request_id for entry in some])
+            taken += self._delivery.let_go(some)
         self._schedule.discard_dropped()
-        await self._delivery.tell_dropped(taken)
-        return len(taken)
+        return taken
 
     def _hear(self, event: Event) -> None:
         if not isinstance(event, FunctionRemoved):

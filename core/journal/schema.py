@@ -19,6 +19,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from core.errors import HomeUnusableError, JournalTooNewError
+from core.journal import queued_events
 
 __all__ = ["VERSION", "open_database", "why"]
 
@@ -218,6 +219,8 @@ def _check(connection: sqlite3.Connection, size: int) -> None:
     for table in ("meta", "functions", "saved_events", "owners", "instances", "resources"):
         for _ in connection.execute(f"SELECT * FROM {table}"):
             pass
+    # the payloads of queued events may be many, and each is read when it is needed
+    queued_events.heads(connection)
     for table in ("invocations", "events"):
         connection.execute(f"SELECT min(seq), max(seq) FROM {table}").fetchall()
 

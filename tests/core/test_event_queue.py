@@ -249,6 +249,19 @@ async def test_the_configuration_is_that_of_the_qualifier_the_event_was_sent_to(
         }
 
 
+async def test_an_instance_that_is_killed_by_hand_was_an_attempt(home: Path, tmp_path: Path, gate: Gate) -> None:
+    async with LambdaRuntime.open(home=home, async_retry_delay=0.02) as runtime:
+        await runtime.add_function(noting_function(tmp_path))
+        watch = Watch(runtime)
+        await runtime.event_queue.put(NOTING, json.dumps({"gate": str(gate.path)}).encode())
+        await watch.until(lambda: len(attempts(tmp_path)) == 1)
+        (started,) = watch.of(InvocationStarted)
+        await runtime.terminate(started.instance_id, force=True)
+        assert [each.attempts for each in await watch.returned()] == [1]
+        gate.open()
+        assert [(each.outcome, each.attempts) for each in await watch.settled()] == [("Success", 2)]
+
+
 async def test_a_throttled_event_goes_back_without_having_been_an_attempt(
     runtime: LambdaRuntime, tmp_path: Path, gate: Gate
 ) -> None:

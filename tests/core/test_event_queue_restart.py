@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ import psutil
 import pytest
 
 from core.events import EventReturned, EventSettled, InvocationEnded, InvocationStarted
-from core.journal import Journal, QueuedEvent
+from core.journal import QueuedEvent, queued_events
 from core.names import Target, function_arn
 from core.registry import EventInvoke
 from core.runtime import LambdaRuntime
@@ -54,10 +56,9 @@ async def leave(home: Path, folder: Path, events: Iterable[QueuedEvent], **field
         await runtime.registry.event_invokes.put(
             EventInvoke(name="noting", qualifier="$LATEST", on_failure=function_arn("told"))
         )
-    journal = await Journal.open(home / "journal.sqlite")
-    for event in events:
-        await journal.put_queued_event(event)
-    await journal.close()
+    with closing(sqlite3.connect(home / "journal.sqlite")) as db, db:
+        for event in events:
+            queued_events.put(db, event)
 
 
 async def test_a_kill_loses_no_event_and_the_next_start_delivers_each(tmp_path: Path, gate: Gate) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
+import core.journal.schema
 from core.errors import HomeUnusableError
 from core.journal import Journal, QueuedEvent, QueuedHead
 
@@ -82,6 +85,31 @@ async def test_an_id_that_is_there_already_is_not_overwritten(journal: Journal) 
     with pytest.raises(HomeUnusableError):
         await journal.put_queued_event(event("r-1", payload=b"second"))
     assert await journal.queued_payload("r-1") == b"first"
+
+
+async def test_damage_among_queued_events_is_found_when_a_large_journal_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal.sqlite"
+    first = await Journal.open(path)
+    for number in range(200):
+        await first.put_queued_event(event(f"r-{number}"))
+    await first.put_function("words", "{}", None, [])
+    await first.close()
+    with closing(sqlite3.connect(path)) as db:
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+        (root,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = 'queued_events'").fetchone()
+    with path.open("r+b") as file:
+        file.seek((root - 1) * size)
+        file.write(b"\xff" * size)
+    monkeypatch.setattr(core.journal.schema, "_CHECKED_SIZE", 0)
+    second = await Journal.open(path)
+    try:
+        assert "was damaged" in second.news[0]
+        assert await second.queued_events() == []
+        assert [function.name for function in await second.functions()] == ["words"]
+    finally:
+        await second.close()
 
 
 async def test_a_disk_without_room_takes_no_event_and_says_so(journal: Journal) -> None:
