@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_pascal
+from pydantic_core import PydanticCustomError
 
 __all__ = [
+    "REFUSED",
     "SETTINGS",
     "Code",
     "CreateAlias",
@@ -34,6 +36,15 @@ SETTINGS = (
 )
 """Members that are kept and given back, and have no effect here."""
 
+REFUSED = (
+    "PublishTo",
+    "TenancyConfig",
+    "CapacityProviderConfig",
+    "DurableConfig",
+    "AcceleratorConfig",
+)
+"""Members that make a function run in another way than any does here."""
+
 Architecture = Literal["x86_64", "arm64"]
 Architectures = Annotated[list[Architecture], Field(min_length=1, max_length=1)]
 Role = Annotated[str, Field(pattern=r"^arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+$")]
@@ -47,6 +58,14 @@ class Shape(BaseModel):
     """The API's names are these in PascalCase. No text is taken for a number, and no number for text."""
 
     model_config = ConfigDict(strict=True, alias_generator=to_pascal)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse(cls, given: Any) -> Any:
+        for name in REFUSED:
+            if isinstance(given, dict) and given.get(name) is not None:
+                raise PydanticCustomError("unsupported", "{name} is not supported here", {"name": name})
+        return given
 
 
 class Code(Shape):

@@ -19,6 +19,7 @@ from core.endpoint.function_shapes import (
 from core.endpoint.paging import page
 from core.endpoint.routes import Route
 from core.endpoint.uploads import read_upload
+from core.errors import FunctionNotFoundError
 from core.functions import ImageConfig, LambdaFunction, Layer, host_architecture
 from core.names import LATEST, key_of, layer_arn, parse_function, parse_layer_version
 from core.registry import Details
@@ -55,8 +56,11 @@ async def create_function(call: Call) -> None:
     function = LambdaFunction(**fields, layers=[_attached(each, layers, {}) for each in wanted.layers or []])
 
     def check() -> None:
-        if any(each.function_name == name for each in runtime.functions()):
-            raise ApiError.conflict(f"Function already exist: {name}")
+        try:
+            runtime.deploy(name)
+        except FunctionNotFoundError:
+            return
+        raise ApiError.conflict(f"Function already exist: {name}")
 
     check()  # before the zip is looked at, too
     before = runtime.registry.details.get(name) or Details(name=name)
@@ -309,10 +313,7 @@ def _code_location(call: Call, deploy: Deploy) -> dict[str, str]:
         return {"RepositoryType": "ECR", "ImageUri": function.image_uri, "ResolvedImageUri": function.image_uri}
     if deploy.code is None:
         return {"RepositoryType": "S3"}
-    # the name under which this caller reaches the endpoint
-    host = call.exchange.header("host")
-    base = f"http://{host}" if host else call.url
-    return {"RepositoryType": "S3", "Location": f"{base}/_stoker/functions/{function.function_name}/code"}
+    return {"RepositoryType": "S3", "Location": f"{call.base}/_stoker/functions/{function.function_name}/code"}
 
 
 def _place(function: LambdaFunction) -> str:

@@ -179,6 +179,7 @@ async def test_a_name_that_exists_is_not_given_twice(lambda_client: Any, call: C
         ({"Architectures": ["x86_64", "arm64"]}, "ValidationException", "Architectures"),
         ({"Environment": {"Variables": {"AWS_REGION": "secret"}}}, "InvalidParameterValueException", "AWS_REGION"),
         ({"Environment": {"Variables": {"A_B": "secret" * 1000}}}, "InvalidParameterValueException", "4 KB"),
+        ({"DurableConfig": {"ExecutionTimeout": 60}}, "ValidationException", "DurableConfig is not supported"),
         ({"Tags": {"aws:x": "y"}}, "InvalidParameterValueException", "tags"),
         ({"Layers": ["arn:aws:lambda:us-east-1:000000000000:layer:none:1"]}, "InvalidParameterValueException", "exist"),
     ],
