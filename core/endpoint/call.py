@@ -57,12 +57,23 @@ class Call:
         self.status = 0
         self.error: str | None = None
         self._query: Mapping[str, list[str]] | None = None
+        self._caller: str | None = None
 
     @property
     def caller(self) -> str:
         """The client's program as it names itself, without the details."""
-        agent = self.exchange.header("user-agent") or ""
-        return "".join(c for c in agent.split(" ", 1)[0] if c.isprintable())[:_CALLER] or "unknown"
+        if self._caller is None:
+            agent = (self.exchange.header("user-agent") or "").split(" ", 1)[0]
+            if not agent.isprintable():
+                agent = "".join(c for c in agent if c.isprintable())
+            self._caller = agent[:_CALLER] or "unknown"
+        return self._caller
+
+    @property
+    def base(self) -> str:
+        """Where this client reaches the endpoint, as in http://localhost:9001: what it is told to fetch is there."""
+        host = self.exchange.header("host")
+        return f"http://{host}" if host else self.url
 
     def query(self, name: str) -> str | None:
         """A parameter of the query string, the first of that name; None where it is not there. Raises ApiError."""
@@ -70,6 +81,8 @@ class Call:
 
     def queries(self, name: str) -> Sequence[str]:
         """All parameters of that name in the query string. Raises ApiError."""
+        if not self.exchange.query:
+            return ()
         if self._query is None:
             try:
                 self._query = parse_qs(self.exchange.query, keep_blank_values=True, max_num_fields=_QUERY_FIELDS)
@@ -95,9 +108,12 @@ class Call:
 
     async def body(self, limit: int) -> bytes:
         """The request's whole body. Raises ApiError for one that does not come, BodyError for other faults."""
+        body = self.exchange.body
+        if body.ended:  # as a small one has, before anybody asks for it
+            return await body.read(limit)
         try:
             async with asyncio.timeout(_BODY_TIMEOUT):
-                return await self.exchange.body.read(limit)
+                return await body.read(limit)
         except TimeoutError:
             raise ApiError(408, "RequestTimeoutException", "the request's body did not come in time") from None
 

@@ -64,11 +64,11 @@ def shown(layer: LayerVersion) -> dict[str, object]:
     return document
 
 
-def shown_with_content(layer: LayerVersion, url: str) -> dict[str, object]:
-    """A version by itself; its zip can be fetched from the endpoint, which is at `url`."""
+def shown_with_content(layer: LayerVersion, base: str) -> dict[str, object]:
+    """A version by itself; its zip can be fetched from the endpoint, which is at `base`."""
     return {
         "Content": {
-            "Location": f"{url}/_stoker/layers/{layer.name}/{layer.qualifier}/content",
+            "Location": f"{base}/_stoker/layers/{layer.name}/{layer.qualifier}/content",
             "CodeSha256": base64.b64encode(bytes.fromhex(layer.digest)).decode("ascii"),
             "CodeSize": layer.size,
         },

@@ -53,7 +53,7 @@ async def publish(call: Call) -> None:
         )
 
     layer = await call.runtime.add_layer(zipped, entry, name)
-    call.reply(shown_with_content(layer, call.url), 201)
+    call.reply(shown_with_content(layer, call.base), 201)
 
 
 async def list_layers(call: Call) -> None:
@@ -85,7 +85,7 @@ async def list_versions(call: Call) -> None:
 
 async def get_version(call: Call) -> None:
     """GetLayerVersion."""
-    call.reply(shown_with_content(_found(call, _name(call), _version(call)), call.url))
+    call.reply(shown_with_content(_found(call, _name(call), _version(call)), call.base))
 
 
 async def _get_by_arn(call: Call) -> None:
@@ -93,7 +93,7 @@ async def _get_by_arn(call: Call) -> None:
     target = parse_layer_version(arn)
     if not arn.startswith("arn:") or target.version is None:
         raise ApiError(400, "ValidationException", "Arn must be the ARN of a layer's version")
-    call.reply(shown_with_content(_found(call, target.name, target.version), call.url))
+    call.reply(shown_with_content(_found(call, target.name, target.version), call.base))
 
 
 async def delete_version(call: Call) -> None:

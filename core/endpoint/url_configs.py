@@ -133,7 +133,7 @@ def _not_found() -> ApiError:
 def _shown(call: Call, entry: UrlConfig) -> dict[str, object]:
     named = f"{entry.name}:{entry.qualifier}" if entry.qualifier else entry.name
     document: dict[str, object] = {
-        "FunctionUrl": f"{call.url}/_url/{named}/",
+        "FunctionUrl": f"{call.base}/_url/{named}/",
         "FunctionArn": function_arn(entry.name, entry.qualifier or None),
         "AuthType": entry.auth_type,
         "CreationTime": millis(entry.created, "Z"),
