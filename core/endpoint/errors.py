@@ -103,8 +103,11 @@ def as_api_error(error: Exception) -> ApiError | None:
             return ApiError(413, "RequestTooLargeException", str(error))
         case BodyError():
             return ApiError(400, "InvalidRequestContentException", str(error))
-        case ZipExtractionFailedError() | NoCodeZipError():
+        case ZipExtractionFailedError():
+            # of an upload; InvalidZipFileException is Invoke's: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
             return ApiError.invalid(f"Could not unzip uploaded file: {error}")
+        case NoCodeZipError():
+            return ApiError(502, "InvalidZipFileException", str(error))
         case InvalidFunctionError() | InvalidRequestError():
             return ApiError.invalid(str(error))
         case UnsupportedRuntimeError():

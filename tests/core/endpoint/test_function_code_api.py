@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import random
+import shutil
 import zipfile
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -271,3 +272,20 @@ async def test_the_architecture_is_what_was_asked_for(endpoint: Endpoint, call: 
     changed = await call(client.update_function_code, FunctionName="arm", ZipFile=says("x"), Architectures=["x86_64"])
     assert changed["Architectures"] == ["x86_64"]
     client.close()
+
+
+async def test_code_that_has_vanished_from_the_home_is_said_to_have(
+    runtime: LambdaRuntime, lambda_client: Any, call: Call
+) -> None:
+    made = await call(create, lambda_client, "lost", Code={"ZipFile": says("lost")})
+    code = runtime.deploy("lost").code
+    assert code is not None
+    code.path.unlink()
+    shutil.rmtree(code.directory.rename(code.directory.with_name("elsewhere")), ignore_errors=True)
+    with pytest.raises(ClientError) as error:
+        await call(lambda_client.invoke, FunctionName="lost")
+    assert refused(error)[:2] == (502, "InvalidZipFileException")
+    # the same zip once more, and all is well
+    mended = await call(lambda_client.update_function_code, FunctionName="lost", ZipFile=says("lost"))
+    assert mended["CodeSha256"] == made["CodeSha256"]
+    assert await answer(lambda_client, call, "lost") == "lost"
