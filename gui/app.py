@@ -28,8 +28,16 @@ _PICTURE = 2.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Open the window and return when it has closed: 0, or 2 with one line on stderr where it cannot open."""
-    options = _options(argv)
+    """Open the window and return when it has closed: 0, or 2 with one line on stderr where it cannot open.
+
+    `stoker serve ...` goes without a window, and without Qt.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["serve"]:
+        from core.serve import main as serve
+
+        return serve(arguments[1:])
+    options = _options(arguments)
     if options.version:
         from gui.version import version
 
