@@ -25,41 +25,44 @@ class Routes:
     """All operations. A path is matched piece by piece; a slash inside a piece must be written as %2F."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._by_shape: dict[tuple[int, str], list[tuple[list[str], dict[str, Route]]]] = {}
+        self._by_shape: dict[tuple[int, str], list[_Shape]] = {}
         for route in routes:
             pieces = _pieces(route.path)
             shapes = self._by_shape.setdefault((len(pieces), pieces[0] if pieces else ""), [])
-            for known, methods in shapes:
-                if [_fixed(p) for p in known] == [_fixed(p) for p in pieces] and known == pieces:
-                    methods[route.method] = route
+            for known in shapes:
+                if known.pieces == pieces:
+                    known.methods[route.method] = route
                     break
             else:
-                shapes.append((pieces, {route.method: route}))
+                shapes.append(_Shape(pieces, route))
         for shapes in self._by_shape.values():
             # what is spelt out goes before what may be anything
-            shapes.sort(key=lambda shape: sum(_fixed(piece) is None for piece in shape[0]))
+            shapes.sort(key=lambda shape: len(shape.names))
 
     def find(self, method: str, path: str) -> tuple[Route | None, Mapping[str, str], frozenset[str]]:
         """The route with what its path holds, and the methods that this path would take."""
         pieces = _pieces(path)
         allowed: set[str] = set()
-        for shape, methods in self._by_shape.get((len(pieces), pieces[0] if pieces else ""), ()):
-            if all(_fixed(want) is None or want == piece for want, piece in zip(shape, pieces, strict=True)):
-                route = methods.get(method)
+        for shape in self._by_shape.get((len(pieces), pieces[0] if pieces else ""), ()):
+            if all(pieces[at] == piece for at, piece in shape.fixed):
+                route = shape.methods.get(method)
                 if route is not None:
-                    found = {
-                        want[1:-1]: unquote(piece)
-                        for want, piece in zip(shape, pieces, strict=True)
-                        if _fixed(want) is None
-                    }
-                    return route, found, frozenset(methods)
-                allowed |= methods.keys()
+                    return route, {name: unquote(pieces[at]) for at, name in shape.names}, frozenset(shape.methods)
+                allowed |= shape.methods.keys()
         return None, {}, frozenset(allowed)
+
+
+class _Shape:
+    """A path with its methods: what stands at which place, and what is named there."""
+
+    __slots__ = ("fixed", "methods", "names", "pieces")
+
+    def __init__(self, pieces: list[str], route: Route) -> None:
+        self.pieces = pieces
+        self.fixed = [(at, piece) for at, piece in enumerate(pieces) if not piece.startswith("{")]
+        self.names = [(at, piece[1:-1]) for at, piece in enumerate(pieces) if piece.startswith("{")]
+        self.methods = {route.method: route}
 
 
 def _pieces(path: str) -> list[str]:
     return path.strip("/").split("/")
-
-
-def _fixed(piece: str) -> str | None:
-    return None if piece.startswith("{") else piece
