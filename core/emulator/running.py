@@ -312,6 +312,8 @@ def _quietly(callback: Callable[[], int | None] | Callable[[], None]) -> int | N
 
 def _one_line(text: str) -> str:
     """A value as a header can carry it."""
+    if text.isascii() and text.isprintable():
+        return text.strip()
     return "".join(character if character >= " " and character != "\x7f" else " " for character in text).strip()
 
 
