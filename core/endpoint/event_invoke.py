@@ -60,7 +60,7 @@ async def delete(call: Call) -> None:
 async def _keep(call: Call, before: EventInvoke | None) -> None:
     target = _target(call)
     given = await call.json(EventInvokeSettings)
-    if not given.model_fields_set:
+    if all(getattr(given, name) is None for name in type(given).model_fields):
         raise ApiError.invalid("You must specify at least one of error handling or destination setting.")
     try:
         async with call.runtime.holding(target.name):
@@ -89,8 +89,11 @@ def _target(call: Call) -> Target:
 def _exists(call: Call, target: Target) -> bool:
     qualifier = target.qualifier or LATEST
     if qualifier == LATEST or qualifier.isdecimal():
-        key = key_of(target.name, qualifier)
-        return any(each.function_name == key for each in call.runtime.functions())
+        try:
+            call.runtime.function(key_of(target.name, qualifier))
+        except FunctionNotFoundError:
+            return False
+        return True
     return call.runtime.registry.aliases.get(target.name, qualifier) is not None
 
 

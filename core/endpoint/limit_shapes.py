@@ -32,9 +32,12 @@ _MOST = 2**31 - 1
 
 T = TypeVar("T")
 
-Header = Annotated[str, Field(max_length=1024)]
-Method = Annotated[str, Field(max_length=6)]
-Origin = Annotated[str, Field(min_length=1, max_length=253)]
+# a line break in one of these would write headers of its own into a response
+_ONE_LINE = r"^[^\x00-\x1f\x7f]*$"
+
+Header = Annotated[str, Field(max_length=1024, pattern=_ONE_LINE)]
+Method = Annotated[str, Field(max_length=6, pattern=_ONE_LINE)]
+Origin = Annotated[str, Field(min_length=1, max_length=253, pattern=_ONE_LINE)]
 
 
 class ReservedCount(Shape):

@@ -83,8 +83,10 @@ async def get(call: Call) -> None:
 async def list_all(call: Call) -> None:
     """ListFunctionUrlConfigs."""
     name, _ = _target(call)
-    if not any(each.function_name == name for each in call.runtime.functions()):
-        raise _no_function()
+    try:
+        call.runtime.function(name)
+    except FunctionNotFoundError:
+        raise _no_function() from None
     found = call.runtime.registry.urls.of(name)
     listed(call, "FunctionUrlConfigs", found, lambda each: each.qualifier, lambda each: _shown(call, each))
 

@@ -152,6 +152,7 @@ async def test_a_version_or_an_alias_of_another_function_can_be_told(lambda_clie
     ("members", "code"),
     [
         ({}, "InvalidParameterValueException"),
+        ({"MaximumRetryAttempts": None}, "InvalidParameterValueException"),
         ({"MaximumRetryAttempts": 3}, "ValidationException"),
         ({"MaximumRetryAttempts": -1}, "ValidationException"),
         ({"MaximumEventAgeInSeconds": 59}, "ValidationException"),

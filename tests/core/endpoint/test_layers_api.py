@@ -10,12 +10,15 @@ import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from core.endpoint.endpoint import Endpoint
+from core.events import CallEnded
 from core.runtime import LambdaRuntime
 from tests.core.endpoint.refusals import Refusal, refusal
 from tests.core.endpoint.support import client_of, create
+from tests.core.waiting import until
 from tests.core.zips import a_zip
 
 if TYPE_CHECKING:
@@ -281,6 +284,25 @@ async def test_the_same_zip_published_twice_is_kept_for_the_other(
     await call(lambda_client.delete_layer_version, LayerName="greetings", VersionNumber=2)
     await runtime._deployer.settled()
     assert await _stored(home) == 0
+
+
+async def test_a_client_that_goes_away_in_the_middle_of_a_download_leaves_nothing_open(
+    lambda_client: Any, call: Call, endpoint: Endpoint, runtime: LambdaRuntime
+) -> None:
+    noise = hashlib.shake_256(b"a layer").digest(16 * 1024 * 1024)
+    await call(_publish, lambda_client, Content={"ZipFile": a_zip({"python/noise": noise}, method=0)})
+    ended: list[CallEnded] = []
+    runtime.events.subscribe(lambda event: ended.append(event) if isinstance(event, CallEnded) else None)
+    assert endpoint.address is not None
+    host, _, port = endpoint.address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    path = "/_stoker/layers/greetings/1/content"
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: {endpoint.address}\r\n\r\n".encode())
+    assert (await reader.read(1000)).startswith(b"HTTP/1.1 200")
+    writer.transport.abort()
+    await until(runtime, lambda: ended)
+    assert (ended[0].operation, ended[0].gone) == ("DownloadLayerVersion", True)
+    assert not [each.path for each in psutil.Process().open_files() if each.path.endswith(".zip")]
 
 
 async def test_a_layer_as_large_as_a_request_may_be_can_be_published(lambda_client: Any, call: Call) -> None:

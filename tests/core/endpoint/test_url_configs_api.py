@@ -152,6 +152,8 @@ async def test_versions_have_no_url_nor_has_what_is_not_there(lambda_client: Any
         ({"AuthType": "NONE", "Cors": {"AllowHeaders": ["x"] * 101}}, "AllowHeaders"),
         ({"AuthType": "NONE", "Cors": {"ExposeHeaders": ["x" * 1025]}}, "ExposeHeaders"),
         ({"AuthType": "NONE", "Cors": {"AllowOrigins": [""]}}, "AllowOrigins"),
+        ({"AuthType": "NONE", "Cors": {"AllowOrigins": ["https://a.example\r\nset-cookie: x=y"]}}, "AllowOrigins"),
+        ({"AuthType": "NONE", "Cors": {"AllowHeaders": ["x-own\n"]}}, "AllowHeaders"),
         ({"AuthType": "NONE", "Cors": {"AllowOrigins": ["https://" + "a" * 250]}}, "AllowOrigins"),
     ],
 )
