@@ -6,6 +6,7 @@ Source: https://docs.aws.amazon.com/lambda/latest/api/API_UpdateFunctionCode.htm
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from core.endpoint.configuration import configuration, find, revision
@@ -44,7 +45,9 @@ async def update_function_code(call: Call) -> None:
         return function.replace(**_fields(function, wanted)), None
 
     deploy = await runtime.change_function(name, change, zipped, keep=not wanted.dry_run)
-    if wanted.publish and not wanted.dry_run:
+    if wanted.dry_run:
+        call.reply(configuration(runtime, replace(deploy, modified=runtime.deploy(name).modified)))
+    elif wanted.publish:
         deploy = await published(runtime, deploy)
         call.reply(configuration(runtime, deploy, deploy.function.version))
     else:

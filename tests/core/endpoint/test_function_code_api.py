@@ -76,6 +76,7 @@ async def test_a_dry_run_checks_everything_and_keeps_nothing(
     code = says("new")
     tried = await call(update, FunctionName="dry", ZipFile=code, DryRun=True, Publish=True)
     assert (tried["CodeSha256"], tried["Version"]) == (sha256(code), "$LATEST")
+    assert (tried["LastModified"], tried["RevisionId"]) == (before["LastModified"], before["RevisionId"])
     with pytest.raises(ClientError) as error:
         await call(update, FunctionName="dry", ZipFile=b"no zip", DryRun=True)
     assert refused(error)[:2] == (400, "InvalidParameterValueException")
