@@ -40,6 +40,7 @@ class Surroundings:
     peak_memory: Callable[[], int | None]
     reset_memory: Callable[[], None]
     drain_output: Callable[[], None]
+    output_settled: Callable[[Callable[[], None]], None] | None  # calls back once output that is on its way has come
     over: Callable[[Running, str], None]  # with the reason why the runtime takes no more events, if so
     init_ms: float | None = None  # of an init whose REPORT line has not been written yet
     exit: tuple[str, str] | None = None  # description and error type
@@ -56,6 +57,7 @@ class Running:
         self.over = False
         self._around = around
         self._handed_at: float | None = None
+        self._answered_at: float | None = None  # when the whole answer was there, and only output was waited for
         self._reply: InvokeReply | None = None
         self._cut: Failure | None = None  # the response broke off, and this is why unless the runtime exited
         # a runtime that never asks for the event is as late as one that never answers
@@ -118,8 +120,7 @@ class Running:
     def _streamed(self, exchange: Exchange) -> None:
         error = exchange.body.error
         if error is None:
-            self._finish(failures.from_trailers(exchange.body.trailers), reusable=True)
-            answers.accept(exchange)
+            self._complete(exchange, failures.from_trailers(exchange.body.trailers))
         elif isinstance(error, BodyTooLargeError):
             self._finish(failures.streamed_too_large())
             answers.too_large(exchange, MAX_STREAMED_RESPONSE)
@@ -128,18 +129,36 @@ class Running:
 
     def _collected(self, exchange: Exchange, headers: Sequence[tuple[str, str]]) -> None:
         if exchange.body.error is None:
-            self._finish(None, reusable=True, payload=exchange.body.taken(), headers=headers)
-            answers.accept(exchange)
+            self._complete(exchange, None, exchange.body.taken(), headers)
         else:
             self._not_collected(exchange)
 
     def _errored(self, exchange: Exchange) -> None:
         if exchange.body.error is None:
             error_type = exchange.header("lambda-runtime-function-error-type")
-            self._finish(failures.posted(exchange.body.taken(), error_type), reusable=True)
-            answers.accept(exchange)
+            self._complete(exchange, failures.posted(exchange.body.taken(), error_type))
         else:
             self._not_collected(exchange)
+
+    def _complete(
+        self,
+        exchange: Exchange,
+        failure: Failure | None,
+        payload: bytes = b"",
+        headers: Sequence[tuple[str, str]] = (answers.JSON,),
+    ) -> None:
+        """The runtime has answered; what it wrote before that belongs to this invocation, and may come later."""
+
+        def finish() -> None:
+            self._finish(failure, reusable=True, payload=payload, headers=headers)
+            answers.accept(exchange)
+
+        if self._around.output_settled is None:
+            finish()
+            return
+        self._cancel_timers()
+        self._answered_at = time.monotonic()
+        self._around.output_settled(finish)
 
     def _not_collected(self, exchange: Exchange) -> None:
         if isinstance(exchange.body.error, BodyTooLargeError):
@@ -180,6 +199,8 @@ class Running:
 
     def runtime_exited(self) -> None:
         """The runtime has exited, as `around.exit` says; what it had written may still be on its way."""
+        if self._answered_at is not None:
+            return
         if not self.handed:
             self.take_back("the runtime had exited before it was given the event")
         elif self._cut is not None:
@@ -262,6 +283,8 @@ class Running:
     def _outcome(self, failure: Failure | None, reusable: bool, longest: float | None) -> InvokeOutcome:
         around = self._around
         now = time.monotonic()
+        if self._answered_at is not None:
+            now = self._answered_at
         seconds = now - (self._handed_at if self._handed_at is not None else now)
         duration = min(seconds, longest if longest is not None else seconds) * 1000
         _quietly(around.drain_output)

@@ -50,6 +50,8 @@ class RuntimeApi:
     the instance's peak in bytes, or None; `reset_memory()` is called as each event is handed over, so
     that the peak can be that of the request. `drain_output()` must feed whatever the runtime has
     written so far into `output()` before it returns. All are called on the loop and must be quick.
+    Where output comes by another way than through `drain_output`, `output_settled(then)` is to call
+    `then`, once, when what was written before now has come.
     `allow` decides by the peer's address who may connect; None means that it is not known yet, see `recheck`.
     """
 
@@ -61,13 +63,21 @@ class RuntimeApi:
         peak_memory: Callable[[], int | None] = lambda: None,
         drain_output: Callable[[], None] = lambda: None,
         reset_memory: Callable[[], None] = lambda: None,
+        output_settled: Callable[[Callable[[], None]], None] | None = None,
         allow: Callable[[str], bool | None] | None = None,
     ) -> None:
         self.facts = facts
         self._log = RequestLog(log)
         self._server = HttpServer(self._serve, limits=_LIMITS, max_connections=128, allow=allow)
         self._around = Surroundings(
-            facts, self._log, self._server.settle, peak_memory, reset_memory, drain_output, self._over
+            facts,
+            self._log,
+            self._server.settle,
+            peak_memory,
+            reset_memory,
+            drain_output,
+            output_settled,
+            self._over,
         )
         self._parked: list[Exchange] = []  # `next` requests that wait for an event, the newest last
         self._running: Running | None = None

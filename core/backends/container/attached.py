@@ -27,6 +27,7 @@ class AttachedOutput:
         self._feed = feed
         self._header = bytearray()
         self._left = 0
+        self._last = 0.0  # when something came last, by the loop's clock
         self._loop = asyncio.get_running_loop()
         self._ended = self._loop.create_future()
         self._socket.setblocking(False)
@@ -36,6 +37,21 @@ class AttachedOutput:
         """Take in what has come so far."""
         if not self._ended.done():
             self._readable()
+
+    def settled(self, then: Callable[[], None], quiet: float) -> None:
+        """Call `then` once nothing has come for `quiet` seconds; at the latest after ten times that."""
+        started = self._loop.time()
+
+        def look() -> None:
+            self.drain()
+            now = self._loop.time()
+            left = max(self._last, started) + quiet - now
+            if left <= 0 or self._ended.done() or now - started >= 10 * quiet:
+                then()
+            else:
+                self._loop.call_later(left, look)
+
+        self._loop.call_later(quiet, look)
 
     async def ended(self) -> None:
         """Wait until the engine has closed the stream, after the last line."""
@@ -68,6 +84,7 @@ class AttachedOutput:
                 return
 
     def _take(self, data: bytes) -> None:
+        self._last = self._loop.time()
         at = 0
         while at < len(data):
             if self._left == 0:

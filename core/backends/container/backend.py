@@ -43,6 +43,11 @@ __all__ = ["ContainerBackend"]
 
 _log = logging.getLogger(__name__)
 
+# seconds; of 300 lines each, Docker passed nine on later than the response, by 0.4 ms at most, and
+# Podman 28, by 5 ms in the 99th percentile
+_DOCKER_LAG = 0.001
+_PODMAN_LAG = 0.005
+
 
 class ContainerBackend(LambdaBackend):
     """Runs functions in containers of the first engine that answers at one of `places`.
@@ -157,7 +162,12 @@ class ContainerBackend(LambdaBackend):
         code_zip, layers, deploy_id = parts
         buffered = way is Way.IMAGE
         instance = ContainerInstance(
-            engine=engine.engine, function=function, launch=launch, ended=self._forget, buffered=buffered
+            engine=engine.engine,
+            function=function,
+            launch=launch,
+            ended=self._forget,
+            buffered=buffered,
+            output_lag=_PODMAN_LAG if engine.facts.podman else _DOCKER_LAG,
         )
         name = launch.instance_id if self._local.get(launch.instance_id) is None else f"i-{instance.token[:12]}"
         endpoint = self._local.register(name, instance.api)

@@ -52,7 +52,8 @@ class ContainerInstance:
     """Made before the container is; `remove` leaves nothing of it, however far it came.
 
     `buffered` ones are served by the emulator inside their image, since they cannot reach this machine.
-    `reached` is set once the container has connected to its Runtime API.
+    `output_lag` is by how many seconds the engine passes output on late. `reached` is set once the
+    container has connected to its Runtime API.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class ContainerInstance:
         launch: Launch,
         ended: Callable[[ContainerInstance], None],
         buffered: bool = False,
+        output_lag: float = 0.002,
     ) -> None:
         self.engine = engine
         self.function = function
@@ -71,6 +73,7 @@ class ContainerInstance:
         self.layers: str | None = None  # the digest of what is mounted at /opt
         self.ran_out = False  # the engine has said so
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._output_lag = output_lag
         self._launch = launch
         self._ended = ended
         self._address: str | None = None  # the container's own, once the engine has told it
@@ -97,6 +100,7 @@ class ContainerInstance:
             ),
             log=self._log_lines,
             drain_output=self._drain,
+            output_settled=self._output_settled,
             allow=self._allow,
         )
 
@@ -158,6 +162,13 @@ class ContainerInstance:
     def _drain(self) -> None:
         if self._output is not None:
             self._output.drain()
+
+    def _output_settled(self, then: Callable[[], None]) -> None:
+        """What a container writes passes through its engine: it may come after a response that was sent later."""
+        if self._output is None:
+            then()
+        else:
+            self._output.settled(then, self._output_lag)
 
     def _log_lines(self, lines: Sequence[str]) -> None:
         self.tail.extend(lines)
