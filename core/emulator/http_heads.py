@@ -84,10 +84,13 @@ def write_response(status: int, headers: Sequence[tuple[str, str]]) -> bytes | N
     if reason is None or status < 200:
         return None
     framing = 0
-    for name, _ in headers:
+    for name, value in headers:
         lower = name.lower()
         if lower in ("content-length", "transfer-encoding"):
             framing += 1
+            plain = value.isascii() and value.isdecimal() if lower == "content-length" else value == "chunked"
+            if not plain:
+                return None
         elif lower == "connection":
             return None
     if framing != (status not in BODILESS):
