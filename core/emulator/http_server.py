@@ -10,14 +10,13 @@ import asyncio
 import contextlib
 import fcntl
 import logging
-import socket
 import struct
-import sys
 import termios
 from collections.abc import Awaitable, Callable
 
 from .http_connection import HttpConnection
 from .http_exchange import Exchange, Limits
+from .listening import listening_socket
 
 __all__ = ["Exchange", "HttpServer", "Limits", "in_tasks"]
 
@@ -26,7 +25,6 @@ _log = logging.getLogger(__name__)
 _RECEIVE = 64 * 1024
 _KERNEL_BUFFER = 256 * 1024  # keeps what the kernel holds of one connection within the same bound as ours
 _SETTLE_ROUNDS = 8
-_IP_FREEBIND = 15
 _SETTLE_MOST = 400
 _PATIENCE = (0.0, 0.0, 1.0, 5.0)  # seconds of each kind of waiting in which a connection makes no room for another
 
@@ -70,15 +68,8 @@ class HttpServer:
 
         `ahead` listens on an address that this machine is only about to have (Linux).
         """
-        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+        sock = listening_socket(host, port, ahead=ahead, receive_buffer=_KERNEL_BUFFER)
         try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _KERNEL_BUFFER)
-            if ahead and sys.platform == "linux":
-                sock.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
-            sock.bind((host, port))
-            sock.listen(128)
-            sock.setblocking(False)
             server = self._server = await asyncio.get_running_loop().create_server(
                 lambda: HttpConnection(self), sock=sock, start_serving=False
             )

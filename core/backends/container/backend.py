@@ -13,12 +13,14 @@ from core.backends.container.connection import Connected, Connection
 from core.backends.container.engine import Engine, EngineError
 from core.backends.container.instance import ContainerInstance, Ended, how_it_ended
 from core.backends.container.labels import Labels
+from core.backends.container.relays import Relays
 from core.backends.container.rie import RIE_PORT
 from core.backends.container.specification import (
     Specification,
     command_of,
     environment_of,
     image_of,
+    local_ports,
     mounts_of,
     platform_of,
 )
@@ -83,6 +85,7 @@ class ContainerBackend(LambdaBackend):
         )
         self._instances: dict[str, ContainerInstance] = {}  # by their containers' ids
         self._names: dict[ContainerInstance, str] = {}
+        self._relays = Relays()
         self._closed = False
 
     async def start(self) -> None:
@@ -166,6 +169,7 @@ class ContainerBackend(LambdaBackend):
             function=function,
             launch=launch,
             ended=self._forget,
+            let_go=self._relays.release,
             buffered=buffered,
             output_lag=_PODMAN_LAG if engine.facts.podman else _DOCKER_LAG,
         )
@@ -215,6 +219,9 @@ class ContainerBackend(LambdaBackend):
             except OSError as error:
                 reason = f"its Runtime API cannot listen on {engine.host}: {error}"
                 raise HostUnreachableError(reason) from error
+        if ports := local_ports(function):
+            for trouble in await self._relays.acquire(instance, engine.host, ports):
+                current_launch().note("services", trouble)
         entrypoint, command, directory = command_of(function)
         specification = Specification(
             labels=labels,
@@ -227,6 +234,7 @@ class ContainerBackend(LambdaBackend):
             mounts=mounts_of(function, *(each.directory if each else None for each in archives)),
             memory_mb=function.memory_size,
             tmp_mb=function.ephemeral_storage,
+            host="host-gateway" if engine.host.startswith("127.") else engine.host,
             publish_port=RIE_PORT if address is None else None,
         )
         try:
@@ -242,6 +250,7 @@ class ContainerBackend(LambdaBackend):
         except EngineError as error:
             name = instance.function.function_name
             raise ContainerStartFailedError(name, str(error), tuple(instance.tail)) from error
+        self._relays.let_in(instance, instance.address)
 
     async def _wait_ready(
         self, instance: ContainerInstance, address: str | None, timeout: float, *, trial: bool

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,7 @@ class ContainerInstance:
         function: LambdaFunction,
         launch: Launch,
         ended: Callable[[ContainerInstance], None],
+        let_go: Callable[[ContainerInstance], Awaitable[None]],
         buffered: bool = False,
         output_lag: float = 0.002,
     ) -> None:
@@ -76,6 +77,7 @@ class ContainerInstance:
         self._output_lag = output_lag
         self._launch = launch
         self._ended = ended
+        self._let_go = let_go
         self._address: str | None = None  # the container's own, once the engine has told it
         self._output: AttachedOutput | None = None
         self._creating: asyncio.Future[str] | None = None
@@ -132,6 +134,11 @@ class ContainerInstance:
         if self._over is not None:
             # it asked for its first event and died: to be told once the launch has returned
             asyncio.get_running_loop().call_soon(self._tell_exit)
+
+    @property
+    def address(self) -> str:
+        """The container's own; empty until the engine has told it."""
+        return self._address or ""
 
     def _attach(self, client: Any) -> Any:
         return client.attach_socket(self.id, params={"stdout": 1, "stderr": 1, "stream": 1, "logs": 0})
@@ -224,6 +231,8 @@ class ContainerInstance:
             self._output.close()
         with self._whatever_happens("its Runtime API"):
             await self.api.aclose()
+        with self._whatever_happens("its relays"):
+            await self._let_go(self)
         self._ended(self)
 
     def _end(self, client: Any) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "command_of",
     "environment_of",
     "image_of",
+    "local_ports",
     "mounts_of",
     "on_host",
     "platform_of",
@@ -41,7 +42,11 @@ TASK_ROOT = "/var/task"
 LAYERS_ROOT = "/opt"
 _CUSTOM_ROOT = "/var/runtime"
 
-_LOCAL_URL = re.compile(r"(?P<scheme>https?://)(?P<user>[^/@\s]*@)?(?:localhost|127\.0\.0\.1|\[::1\])(?=[:/?#\s]|$)")
+_LOCAL_URL = re.compile(
+    r"(?P<scheme>https?://)(?P<user>[^/@\s]*@)?(?:localhost|127\.0\.0\.1|\[::1\])"
+    r"(?=(?::(?P<port>\d{1,5}))?(?:[/?#\s,;\"']|$))"
+)
+_DEFAULT_PORTS = {"http://": 80, "https://": 443}
 _OPEN_FILES = 1024
 _PROCESSES = 1024
 _MIB = 1024 * 1024
@@ -57,7 +62,10 @@ class Mounted:
 
 @dataclass(frozen=True, slots=True)
 class Specification:
-    """One container, complete but for what only its launch knows. Nothing in here is a secret but `environment`."""
+    """One container, complete but for what only its launch knows. Nothing in here is a secret but `environment`.
+
+    `host` is the address of this machine as containers reach it, or an engine's word for it.
+    """
 
     labels: Labels
     image: str
@@ -69,6 +77,7 @@ class Specification:
     mounts: Sequence[Mounted]
     memory_mb: int
     tmp_mb: int
+    host: str
     publish_port: int | None = None
 
     @property
@@ -95,7 +104,7 @@ class Specification:
                 Ulimit(name="nofile", soft=_OPEN_FILES, hard=_OPEN_FILES),
                 Ulimit(name="nproc", soft=_PROCESSES, hard=_PROCESSES),
             ],
-            extra_hosts={HOST_ALIAS: "host-gateway"},
+            extra_hosts={HOST_ALIAS: self.host},
             log_config=LogConfig(type="none"),
             restart_policy=None,
             **extra,
@@ -153,6 +162,17 @@ def environment_of(function: LambdaFunction, token: str, runtime_api: str | None
 def on_host(value: str) -> str:
     """A value with the URLs in it that mean this machine written as a container can reach them."""
     return _LOCAL_URL.sub(lambda found: f"{found['scheme']}{found['user'] or ''}{HOST_ALIAS}", value)
+
+
+def local_ports(function: LambdaFunction) -> frozenset[int]:
+    """The ports of this machine that URLs in the function's environment name."""
+    found = set()
+    for value in function.environment.values():
+        for url in _LOCAL_URL.finditer(value):
+            port = int(url["port"]) if url["port"] else _DEFAULT_PORTS[url["scheme"]]
+            if 0 < port < 65_536:
+                found.add(port)
+    return frozenset(found)
 
 
 def command_of(function: LambdaFunction) -> tuple[Sequence[str] | None, Sequence[str] | None, str | None]:
