@@ -12,31 +12,89 @@ fail() {
 # One folder for everything, and private places for what programs keep in a person's own.
 start_work() {
   work=$(mktemp -d "${TMPDIR:-/tmp}/stoker-ci.XXXXXX")
+  chmod 711 "$work" # a test lets another user into a temporary folder
   screen_pid=""
   running_pid=""
+  declare -gA lanes=()
   trap finish EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM HUP
-  mkdir -m 700 "$work/data" "$work/state" "$work/runtime"
-  export XDG_DATA_HOME="$work/data" XDG_STATE_HOME="$work/state" XDG_RUNTIME_DIR="$work/runtime"
   export STOKER_TEST_CACHE="$work/cache"
   export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore DEBIAN_FRONTEND=noninteractive
   unset PYTHONPATH PYTHONHOME VIRTUAL_ENV DISPLAY WAYLAND_DISPLAY QT_QPA_PLATFORM
 }
 
 finish() {
-  local status=$?
+  local status=$? pid
   trap - EXIT
   set +e
-  [ -z "$running_pid" ] || kill -TERM "$running_pid" 2>/dev/null
-  [ -z "$screen_pid" ] || kill -TERM "$screen_pid" 2>/dev/null
-  local pid
+  for pid in "$running_pid" "${!lanes[@]}"; do
+    [ -z "$pid" ] || kill -TERM "$pid" 2>/dev/null
+  done
   for pid in $(pids_of_work); do kill -KILL "$pid" 2>/dev/null; done
   wait 2>/dev/null
-  # The store's unpacked archives are read-only.
-  chmod -R u+rwX "$work" 2>/dev/null
-  rm -rf "$work"
+  remove "$work"
   exit "$status"
+}
+
+# A folder with all that is in it: the store's unpacked archives are read-only.
+remove() {
+  chmod -R u+rwX "$1" 2>/dev/null
+  rm -rf "$1"
+}
+
+# --- lanes: commands side by side, each with a work folder, homes and temporary folders of its own ---
+
+# start_lane [--quiet] NAME COMMAND...: with --quiet its output is kept until it is over.
+start_lane() {
+  local quiet="" name pid
+  [ "$1" != --quiet ] || { quiet=yes; shift; }
+  name=$1
+  shift
+  mkdir -m 711 "$work/$name"
+  if [ -n "$quiet" ]; then
+    step "$name: begun, with the others"
+    in_lane "$name" "$@" >"$work/$name.log" 2>&1 &
+  else
+    in_lane "$name" "$@" &
+  fi
+  pid=$!
+  lanes[$pid]=$name
+}
+
+in_lane() {
+  local name=$1 left
+  shift
+  trap - EXIT INT TERM HUP
+  work="$work/$name"
+  lanes=()
+  mkdir -m 700 "$work/data" "$work/state" "$work/runtime"
+  mkdir -m 711 "$work/tmp"
+  export XDG_DATA_HOME="$work/data" XDG_STATE_HOME="$work/state" XDG_RUNTIME_DIR="$work/runtime" TMPDIR="$work/tmp"
+  "$@"
+  stop_screen
+  [ -z "$(git -C "$work/stoker" status --porcelain)" ] \
+    || fail "the tests left files in the tree: $(git -C "$work/stoker" status --porcelain | head -n 5)"
+  left=$(processes_of_work)
+  [ -z "$left" ] || fail "processes were left behind:"$'\n'"$left"
+  remove "$work"
+}
+
+# Until all have passed; the first that fails ends it, and its log is shown. Of a quiet one that passed, what it did.
+await_lanes() {
+  local pid status log
+  while [ "${#lanes[@]}" -gt 0 ]; do
+    status=0
+    wait -n -p pid "${!lanes[@]}" || status=$?
+    log="$work/${lanes[$pid]}.log"
+    if [ "$status" -ne 0 ]; then
+      [ ! -e "$log" ] || { step "${lanes[$pid]}: its whole log"; cat "$log"; }
+      fail "${lanes[$pid]} (exit $status)"
+    fi
+    step "${lanes[$pid]}: passed"
+    [ ! -e "$log" ] || grep -E '^=== \[|^=+ .*(passed|failed|error).* =+$|^window ' "$log" || true
+    unset "lanes[$pid]"
+  done
 }
 
 # A command with a limit in seconds, that a signal to this script ends too.
@@ -118,6 +176,13 @@ readme_command() {
   line=$(awk -v mark="<!-- command: $1 -->" '$0 == mark {found = 1; next} found && /^```/ {inside = 1; next} inside {print; exit}' "$root/README.md")
   [ -n "$line" ] || fail "README.md has no command named $1"
   printf '%s\n' "$line"
+}
+
+stop_screen() {
+  [ -n "$screen_pid" ] || return 0
+  kill -TERM "$screen_pid"
+  wait "$screen_pid" 2>/dev/null || true
+  screen_pid=""
 }
 
 start_screen() {
