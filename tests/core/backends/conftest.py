@@ -66,7 +66,7 @@ class Bench:
         with launching(launch):
             warm = await self.backend.launch(LambdaFunction(**fields), code, layers, "deploy")
         api = self.local.get(warm.endpoint.partition("://")[2])
-        assert api is not None
+        assert isinstance(api, RuntimeApi)
         started = Started(warm, api, recorder)
         self.tokens.append(started.handle.token)
         return started
