@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import HomeUnusableError, InvalidSettingError
+from core.image_rules import ImageRules
 
 __all__ = ["Settings", "load_settings", "save_settings"]
 
@@ -61,7 +62,8 @@ class Settings:
     `async_retry_delay` is how many seconds a queued event waits before its second attempt, and half of
     what it waits before its third; `endpoint_on` opens the local endpoint with the window, on
     `endpoint_port` (0: any free one); `container_transport` says how events reach a runtime in a
-    container: "host" (streams), "image" (buffered by the image's own emulator) or "auto" (tries).
+    container: "host" (streams), "image" (buffered by the image's own emulator) or "auto" (tries);
+    `image_rules` put mirrors' and local registries' names in the place of images' own (`core.image_rules`).
     Raises InvalidSettingError.
     """
 
@@ -82,8 +84,12 @@ class Settings:
     endpoint_on: bool = False
     endpoint_port: int = 9001
     container_transport: str = "auto"
+    image_rules: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if isinstance(self.image_rules, list):
+            # as JSON has it
+            object.__setattr__(self, "image_rules", tuple(self.image_rules))
         for item in fields(self):
             _check(item.name, str(item.type), getattr(self, item.name))
 
@@ -142,6 +148,13 @@ def _check(name: str, kind: str, value: object) -> None:
     elif name in _CHOICES:
         if value not in _CHOICES[name]:
             raise InvalidSettingError(name, value, f"must be one of {', '.join(_CHOICES[name])}")
+    elif name == "image_rules":
+        if not isinstance(value, tuple) or not all(isinstance(rule, str) for rule in value):
+            raise InvalidSettingError(name, value, "must be a list of texts, each PATTERN => REPLACEMENT")
+        try:
+            ImageRules(value)
+        except ValueError as error:
+            raise InvalidSettingError(name, value, str(error)) from None
     elif kind == "str":
         if not isinstance(value, str) or not _BACKEND_NAME.fullmatch(value):
             raise InvalidSettingError(name, value, "must be a backend's name, such as process or docker")
