@@ -16,6 +16,7 @@ __all__ = [
     "FunctionNotFoundError",
     "HomeInUseError",
     "HomeUnusableError",
+    "ImagePullError",
     "InitFailedError",
     "InstanceNotFoundError",
     "InvalidFunctionError",
@@ -162,6 +163,16 @@ class InitFailedError(ContainerStartFailedError):
         self.error_type = error_type
         self.payload = payload
         self.timed_out = timed_out
+
+
+class ImagePullError(LambdaRuntimeError):
+    """An image is not on the engine of a backend, and could not be fetched."""
+
+    def __init__(self, image: str, backend: str, reason: str) -> None:
+        super().__init__(f"the image {image} is not on {backend} and could not be pulled: {reason}")
+        self.image = image
+        self.backend = backend
+        self.reason = reason
 
 
 class InvocationFailedError(LambdaRuntimeError):

@@ -17,6 +17,7 @@ from core.instances import InstanceExit, InstanceSnapshot, InstanceState, Phase
 
 if TYPE_CHECKING:
     from core.functions import LambdaFunction
+    from core.images import ImagePull
     from core.invocation import InvocationResult
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "FunctionAdded",
     "FunctionChanged",
     "FunctionRemoved",
+    "ImagePullChanged",
     "InstanceChanged",
     "InstanceExited",
     "InstanceLogged",
@@ -267,6 +269,13 @@ class BackendChanged(Event):
     backend: str
     online: bool
     detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagePullChanged(Event):
+    """An image's pull began, went on (ten times a second at most) or ended."""
+
+    pull: ImagePull
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

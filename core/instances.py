@@ -109,11 +109,15 @@ class InstanceExit:
 
 @dataclass(frozen=True, slots=True)
 class MemoryUsage:
-    """Memory of the whole process tree, in bytes; `source` is "cgroup" or "sampled"."""
+    """Memory of the whole process tree, in bytes; `source` is "cgroup", "sampled" or "engine".
+
+    `cpu` is the use of processors in percent of one of them, None where it is not told.
+    """
 
     current: int
     peak: int
     source: str
+    cpu: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,10 @@ from core.errors import (
     UnsupportedRuntimeError,
 )
 from core.event_queue import EventQueue
-from core.events import BackendChanged
+from core.events import BackendChanged, ImagePullChanged
 from core.functions import LambdaFunction
 from core.home import Home, home_path, open_home
+from core.images import ImagePull
 from core.instance_client import InstanceClient
 from core.instances import Instance, InstanceSnapshot, InstanceState, MemoryUsage
 from core.invocation import InvocationResult, StreamingInvocation
@@ -32,6 +33,7 @@ from core.local_emulators import LocalEmulators
 from core.logbook import LogBook
 from core.owners import OwnerState, forget_owner, owner_state
 from core.pool import PoolLimits, WarmPool
+from core.prepulls import Prepulls
 from core.registry import Details, LayerVersion, Registry
 from core.scribe import Scribe
 from core.settings import Settings
@@ -95,6 +97,7 @@ class LambdaRuntime:
             limits=self.registry,
         )
         self.event_queue = EventQueue(self)
+        self._prepulls: Prepulls | None = None
         self._closing: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
 
@@ -402,10 +405,23 @@ class LambdaRuntime:
                 await self.journal.end_owner(owner)
 
     async def prepull(self, name: str) -> None:
-        """Fetch an image function's image ahead of its first launch."""
+        """Fetch the image that a function runs on, unless it is there; where it needs none, nothing.
+
+        Raises FunctionNotFoundError, BackendUnavailableError, ImagePullError.
+        """
         function = self.function(name)
-        if function.image_uri is not None:
-            await self._backend(function).prepull_image(function.image_uri)
+        backend = self._backend(function)
+        image = backend.image_of(function)
+        if image is not None:
+            await backend.prepull_image(image, function.architecture)
+
+    def pulls(self) -> list[ImagePull]:
+        """The images that are being fetched, of all backends."""
+        return [pull for backend in self._backends.values() for pull in backend.pulls()]
+
+    def cancel_pull(self, pull_id: str) -> bool:
+        """Give a pull up; False where none of that id is under way."""
+        return any(backend.cancel_pull(pull_id) for backend in self._backends.values())
 
     def pin(self, instance_id: str, pinned: bool = True) -> None:
         """Exempt an instance from idle reaping. Raises InstanceNotFoundError."""
@@ -433,6 +449,16 @@ class LambdaRuntime:
         if instance.warm is None:
             return None
         return self._backends[instance.backend].usage(instance.warm.handle)
+
+    def shell_command(self, instance_id: str) -> str | None:
+        """A command line that opens a shell inside an instance; None where it has no inside, or is not up yet.
+
+        Raises InstanceNotFoundError.
+        """
+        instance = self._pool.instance(instance_id)
+        if instance.warm is None or instance.state.final:
+            return None
+        return self._backends[instance.backend].shell_command(instance.warm.handle)
 
     def backends(self) -> dict[str, BackendHealth]:
         """Each backend's health, as last known."""
@@ -469,6 +495,8 @@ class LambdaRuntime:
         Safe to call again: a call with `drain` False while another drains makes it hurry.
         """
         self.event_queue.stop()
+        if self._prepulls is not None:
+            await self._prepulls.aclose()
         self._invoker.stop_accepting()
         if not drain:
             self._hurry.set()
@@ -509,7 +537,14 @@ class LambdaRuntime:
         await self._deployer.restore(self.news.append)
         for backend in self._backends.values():
             backend.changed = partial(self._backend_changed, backend)
+            backend.pulling = lambda pull: self.events.publish(ImagePullChanged(pull=pull))
             self._backend_changed(backend)
+        # not before: what the home held was there already
+        self._prepulls = Prepulls(self.events, self.prepull, self._can_pull)
+
+    def _can_pull(self, name: str) -> bool:
+        backend = self._backends.get(self._backend_of(self.function(name)))
+        return backend is not None and backend.health().online
 
     def _backend_changed(self, backend: LambdaBackend) -> None:
         health = backend.health()

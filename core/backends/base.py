@@ -19,6 +19,7 @@ from core.instances import BackendHandle, InstanceExit, MemoryUsage, WarmInstanc
 if TYPE_CHECKING:
     from core.archives import Archive
     from core.functions import LambdaFunction
+    from core.images import ImagePull
 
 __all__ = [
     "BackendHealth",
@@ -118,6 +119,8 @@ class LambdaBackend(ABC):
     name: str
     changed: Callable[[], None] = staticmethod(_ignore)
     """Called on the loop when `health` answers otherwise than before; whoever wants to know sets it."""
+    pulling: Callable[[ImagePull], None] = staticmethod(_ignore)
+    """Called on the loop when an image's pull begins, goes on or ends; whoever wants to know sets it."""
 
     async def start(self) -> None:
         """Get ready: find the engine, start helpers. Called once, before any launch."""
@@ -178,6 +181,26 @@ class LambdaBackend(ABC):
         """
         return []
 
-    async def prepull_image(self, image: str) -> None:
-        """Fetch an image ahead of the first launch."""
+    def image_of(self, function: LambdaFunction) -> str | None:
+        """The image that instances of `function` would run on here; None where no image is needed."""
+        return None
+
+    async def prepull_image(self, image: str, architecture: str | None = None) -> None:
+        """Fetch an image ahead of the first launch, unless it is there.
+
+        `image` is the name by which `image_of` calls it; without an architecture it is the engine's own.
+        Raises BackendUnavailableError, ImagePullError.
+        """
+        return None
+
+    def pulls(self) -> list[ImagePull]:
+        """The pulls under way."""
+        return []
+
+    def cancel_pull(self, pull_id: str) -> bool:
+        """Give a pull up; False where this backend has none of that id under way."""
+        return False
+
+    def shell_command(self, handle: BackendHandle) -> str | None:
+        """A command line that opens a shell inside the instance, or None where there is no inside."""
         return None

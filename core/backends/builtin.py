@@ -31,6 +31,7 @@ def builtin_backends(home: Home, local: LocalEmulators) -> list[LambdaBackend]:
                 local=local,
                 archives=home.archives,
                 way=None if transport == "auto" else Way(transport),
+                image_rules=home.settings.image_rules,
             )
         )
     return found

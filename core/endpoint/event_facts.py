@@ -22,6 +22,7 @@ from core.events import (
     FunctionAdded,
     FunctionChanged,
     FunctionRemoved,
+    ImagePullChanged,
     InstanceChanged,
     InstanceExited,
     InstanceLogged,
@@ -140,6 +141,17 @@ def _facts(event: Event) -> dict[str, Any]:
             return _call(event)
         case BackendChanged(backend=backend, online=online, detail=detail):
             return {"backend": backend, "online": online, "detail": detail}
+        case ImagePullChanged(pull=pull):
+            return {
+                "backend": pull.backend,
+                "image": pull.image,
+                "state": pull.state,
+                "layer_count": pull.layers,
+                "layers_done_count": pull.layers_done,
+                "received_bytes": pull.received,
+                "total_bytes": pull.total,
+                "detail": pull.detail,
+            }
         case Trouble(about=what, message=message):
             return {"about": what, "message": message}
         case _:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from core.backends.container.engines import places
 from core.backends.container.labels import INSTANCE, OWNER
 from tests.engines.base_image import RUNTIMES, image_names
-
-if TYPE_CHECKING:
-    from docker import APIClient
 
 __all__ = ["ENGINES", "EngineUnderTest", "Unavailable", "find_engine"]
 
@@ -27,7 +24,7 @@ class Unavailable:
 class EngineUnderTest:
     """`client` is docker-py's low-level client; it blocks."""
 
-    def __init__(self, name: str, url: str, client: APIClient) -> None:
+    def __init__(self, name: str, url: str, client: Any) -> None:
         self.name = name
         self.url = url
         self.client = client
@@ -57,7 +54,7 @@ def find_engine(name: str) -> EngineUnderTest | Unavailable:
     for place in places():
         if place.name != name or place.vacant:
             continue
-        client = APIClient(base_url=place.url, version="1.41", timeout=60)
+        client: Any = APIClient(base_url=place.url, version="1.41", timeout=60)
         try:
             client.ping()
             for runtime in RUNTIMES:

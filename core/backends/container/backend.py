@@ -11,10 +11,12 @@ from core.backends.base import BackendHealth, LambdaBackend, StaleCandidate, cur
 from core.backends.container import stale
 from core.backends.container.connection import Connected, Connection
 from core.backends.container.engine import Engine, EngineError
+from core.backends.container.images import Images, PullFailedError
 from core.backends.container.instance import ContainerInstance, Ended, how_it_ended
 from core.backends.container.labels import Labels
 from core.backends.container.relays import Relays
 from core.backends.container.rie import RIE_PORT
+from core.backends.container.shell import shell_command
 from core.backends.container.specification import (
     Specification,
     command_of,
@@ -29,16 +31,19 @@ from core.emulator.runtime_api import InitError, RuntimeApi
 from core.errors import (
     BackendUnavailableError,
     ContainerStartFailedError,
+    ImagePullError,
     InitFailedError,
     NoCodeZipError,
     UnsupportedRuntimeError,
 )
+from core.image_rules import ImageRules
 from core.instances import BackendHandle, ContainerHandle, WarmInstance
 
 if TYPE_CHECKING:
     from core.archives import Archive, ArchiveStore
     from core.backends.container.engines import Place
     from core.functions import LambdaFunction
+    from core.images import ImagePull
     from core.local_emulators import LocalEmulators
 
 __all__ = ["ContainerBackend"]
@@ -68,8 +73,11 @@ class ContainerBackend(LambdaBackend):
         local: LocalEmulators,
         archives: ArchiveStore,
         way: Way | None = None,
+        image_rules: Sequence[str] = (),
     ) -> None:
         self.name = name
+        self._rules = ImageRules(image_rules)
+        self._images = Images(name, self._pull_changed)
         self._forced = way
         self._way = way
         self._owner_id = owner_id
@@ -97,6 +105,7 @@ class ContainerBackend(LambdaBackend):
         if self._closed:
             return
         self._closed = True
+        await self._images.aclose()
         await asyncio.gather(*(instance.remove() for instance in tuple(self._names)), return_exceptions=True)
         await self._connection.aclose()
 
@@ -121,6 +130,39 @@ class ContainerBackend(LambdaBackend):
             # another engine may come
             self._way = self._forced
         self.changed()
+
+    # --- images
+
+    def image_of(self, function: LambdaFunction) -> str | None:
+        """What the function runs on, as this engine is asked for it."""
+        try:
+            return self._rules.apply(image_of(function))
+        except ValueError:
+            return None
+
+    async def prepull_image(self, image: str, architecture: str | None = None) -> None:
+        """Fetch it, unless the engine has it. Raises BackendUnavailableError, ImagePullError."""
+        await self._connection.asked()
+        now = self._connection.now
+        if now is None or self._closed:
+            raise BackendUnavailableError(self.name, self.health().detail)
+        try:
+            await self._images.ensure(now.engine, image, platform_of(architecture or now.facts.architecture))
+        except PullFailedError as error:
+            raise ImagePullError(image, self.name, error.reason) from error
+        except EngineError as error:
+            raise BackendUnavailableError(self.name, str(error)) from error
+
+    def _pull_changed(self, pull: ImagePull) -> None:
+        self.pulling(pull)
+
+    def pulls(self) -> list[ImagePull]:
+        """The pulls under way on this engine."""
+        return self._images.pulls()
+
+    def cancel_pull(self, pull_id: str) -> bool:
+        """Give one up."""
+        return self._images.cancel(pull_id)
 
     # --- instances
 
@@ -225,8 +267,8 @@ class ContainerBackend(LambdaBackend):
         entrypoint, command, directory = command_of(function)
         specification = Specification(
             labels=labels,
-            image=image_of(function),
-            platform=platform_of(function),
+            image=self._rules.apply(image_of(function)),
+            platform=platform_of(function.architecture),
             command=command,
             entrypoint=entrypoint,
             working_directory=directory,
@@ -237,12 +279,31 @@ class ContainerBackend(LambdaBackend):
             host="host-gateway" if engine.host.startswith("127.") else engine.host,
             publish_port=RIE_PORT if address is None else None,
         )
-        try:
-            await instance.create(specification)
-        except EngineError as error:
-            raise ContainerStartFailedError(function.function_name, str(error)) from error
+        await self._create_with_image(instance, engine, specification)
         self._instances[instance.id] = instance
         return address
+
+    async def _create_with_image(
+        self, instance: ContainerInstance, engine: Connected, specification: Specification
+    ) -> None:
+        """Create the container; fetch its image first only where the engine says that it is missing."""
+        launch, name = current_launch(), instance.function.function_name
+        try:
+            try:
+                await instance.create(specification)
+            except EngineError as error:
+                if not error.missing or "image" not in error.reason.lower():
+                    raise
+                launch.phase("pull")
+                await self._images.fetch(engine.engine, specification.image, specification.platform)
+                launch.phase("create")
+                await instance.create(specification)
+        except EngineError as error:
+            raise ContainerStartFailedError(name, str(error)) from error
+        except PullFailedError as error:
+            raise ContainerStartFailedError(
+                name, str(ImagePullError(specification.image, self.name, error.reason))
+            ) from error
 
     async def _start(self, instance: ContainerInstance) -> None:
         try:
@@ -284,6 +345,13 @@ class ContainerBackend(LambdaBackend):
         instance = self._instances.get(handle.id) if isinstance(handle, ContainerHandle) else None
         if instance is not None:
             await asyncio.shield(instance.remove())
+
+    def shell_command(self, handle: BackendHandle) -> str | None:
+        """As the engine's own program takes it, with the socket where that is not its usual one."""
+        now = self._connection.now
+        if not isinstance(handle, ContainerHandle) or handle.id not in self._instances or now is None:
+            return None
+        return shell_command(now.engine.url, handle.id[:12], podman=now.facts.podman)
 
     async def reap_stale(self, *, dry_run: bool = False, only: Collection[str] | None = None) -> list[StaleCandidate]:
         """What earlier Stokers left on this engine; nothing where it is offline."""

@@ -6,6 +6,7 @@ Docker's API: https://docs.docker.com/reference/api/engine/ ; Podman serves the 
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -61,6 +62,7 @@ class Engine:
     def __init__(self, name: str, url: str) -> None:
         self.name = name
         self.url = url
+        self.tls: ssl.SSLContext | None = None
         self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"stoker-{name}")
         self._clients: list[APIClient] = []
         self._local = threading.local()

@@ -136,9 +136,9 @@ def image_of(function: LambdaFunction) -> str:
     return runtime.base_image
 
 
-def platform_of(function: LambdaFunction) -> str:
-    """The function's architecture as an engine names it."""
-    return "linux/arm64" if function.architecture == "arm64" else "linux/amd64"
+def platform_of(architecture: str) -> str:
+    """An architecture of Lambda's as an engine names it."""
+    return "linux/arm64" if architecture == "arm64" else "linux/amd64"
 
 
 def environment_of(function: LambdaFunction, token: str, runtime_api: str | None) -> dict[str, str]:
