@@ -161,6 +161,12 @@ class Deployer:
             if deploy is not None:
                 self._configure(deploy)
 
+    def backend_changed(self) -> None:
+        """Tell the pool where functions start from now on that choose no backend."""
+        for function in self._deploys.functions():
+            if function.backend is None:
+                self._configure(self._deploys.get(function.function_name))
+
     async def restore(self, news: Callable[[str], None]) -> None:
         """Take in what the home holds; `news` gets a sentence for each thing that could not be read."""
 

@@ -24,6 +24,7 @@ __all__ = [
     "BackendChanged",
     "CallEnded",
     "CallStarted",
+    "DefaultBackendChanged",
     "EndpointChanged",
     "Event",
     "EventBus",
@@ -276,6 +277,13 @@ class ImagePullChanged(Event):
     """An image's pull began, went on (ten times a second at most) or ended."""
 
     pull: ImagePull
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefaultBackendChanged(Event):
+    """Functions that choose no backend start on this one from now on."""
+
+    backend: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

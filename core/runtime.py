@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,11 +16,12 @@ from core.backends.base import BackendHealth, LambdaBackend, StaleCandidate
 from core.catalogue import Catalogue, Deploy
 from core.deployer import Deployer
 from core.errors import (
+    BackendUnavailableError,
     HomeUnusableError,
     UnsupportedRuntimeError,
 )
 from core.event_queue import EventQueue
-from core.events import BackendChanged, ImagePullChanged
+from core.events import BackendChanged, DefaultBackendChanged, ImagePullChanged
 from core.functions import LambdaFunction
 from core.home import Home, home_path, open_home
 from core.images import ImagePull
@@ -36,7 +38,7 @@ from core.pool import PoolLimits, WarmPool
 from core.prepulls import Prepulls
 from core.registry import Details, LayerVersion, Registry
 from core.scribe import Scribe
-from core.settings import Settings
+from core.settings import Settings, change_settings
 
 __all__ = ["MAX_REQUEST", "LambdaRuntime"]
 
@@ -469,6 +471,28 @@ class LambdaRuntime:
         default = self.settings.default_backend
         return default if default in self._backends else next(iter(self._backends))
 
+    def backend_facts(self, name: str) -> Mapping[str, str]:
+        """What a backend tells of itself beside its health, for people. Raises BackendUnavailableError."""
+        return self._known(name).facts()
+
+    async def set_default_backend(self, name: str) -> None:
+        """Let functions that name no backend start on this one, now and after the next start.
+
+        Instances that run stay where they are. Raises BackendUnavailableError where there is none of
+        that name, HomeUnusableError, InvalidSettingError.
+        """
+        self._known(name)
+        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="stoker-settings")
+        try:
+            written = thread.submit(change_settings, self.home / "settings.json", default_backend=name)
+            await asyncio.wrap_future(written)
+        finally:
+            thread.shutdown(wait=False)
+        if name != self.default_backend():
+            self.settings = self.settings.with_overrides(default_backend=name)
+            self._deployer.backend_changed()
+            self.events.publish(DefaultBackendChanged(backend=name))
+
     # --- history and saved events
 
     async def history(self, name: str | None = None, limit: int = 200) -> list[InvocationRecord]:
@@ -532,6 +556,11 @@ class LambdaRuntime:
                 function.runtime or "an image", name, "there is no backend of this name", tuple(self._backends)
             )
         return backend
+
+    def _known(self, name: str) -> LambdaBackend:
+        if name not in self._backends:
+            raise BackendUnavailableError(name, f"there is none of this name; there are {', '.join(self._backends)}")
+        return self._backends[name]
 
     async def _restore(self) -> None:
         await self._deployer.restore(self.news.append)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.events import (
     BackendChanged,
+    DefaultBackendChanged,
     Event,
     EventBus,
     FunctionAdded,
@@ -114,6 +115,8 @@ def _facts(event: Event) -> dict[str, Any] | None:
             return {"function": name}
         case BackendChanged(backend=backend, online=online, detail=detail):
             return {"backend": backend, "online": online, "detail": detail}
+        case DefaultBackendChanged(backend=backend):
+            return {"backend": backend}
         case Trouble(about=about, message=message):
             return {"about": about, "message": message}
         case _:

@@ -7,6 +7,7 @@ import math
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields, replace
@@ -16,7 +17,7 @@ from typing import Any
 from core.errors import HomeUnusableError, InvalidSettingError
 from core.image_rules import ImageRules
 
-__all__ = ["Settings", "load_settings", "save_settings"]
+__all__ = ["Settings", "change_settings", "load_settings", "save_settings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,19 @@ def save_settings(path: Path, settings: Settings) -> None:
         _write(path, json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
     except OSError as error:
         raise HomeUnusableError(str(path), f"it cannot be written ({error.strerror})") from error
+
+
+def change_settings(path: Path, **changes: object) -> None:
+    """Change these settings in the file and leave the others as the file has them.
+
+    What this start was told beside its file is not for the next. May be called on any thread: changes
+    follow one another. Raises what `load_settings` and `save_settings` raise.
+    """
+    with _CHANGING:
+        save_settings(path, load_settings(path).with_overrides(**changes))
+
+
+_CHANGING = threading.Lock()
 
 
 def _check(name: str, kind: str, value: object) -> None:

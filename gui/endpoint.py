@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from PySide6.QtCore import QObject, Signal
 
 from core.errors import EndpointUnusableError
-from core.settings import load_settings, save_settings
+from core.settings import change_settings
 
 if TYPE_CHECKING:
     from core.endpoint.endpoint import Endpoint
@@ -145,12 +145,8 @@ class EndpointControl(QObject):
         if port:
             kept["endpoint_port"] = self.port
 
-        def write() -> None:
-            # read anew: what this start was told beside its file is not for the next
-            save_settings(path, load_settings(path).with_overrides(**kept))
-
         async with self._steps:
-            await _on_a_thread(write)
+            await _on_a_thread(lambda: change_settings(path, **kept))
 
     async def _make(self) -> Endpoint:
         self._set(EndpointState.OPENING, None)

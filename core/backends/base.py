@@ -8,7 +8,7 @@ travels beside them in `current_launch()`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -133,6 +133,10 @@ class LambdaBackend(ABC):
     def health(self) -> BackendHealth:
         """Whether a launch could work now, without asking anybody: the last thing known."""
         return BackendHealth(True, "")
+
+    def facts(self) -> Mapping[str, str]:
+        """What else there is to know of it, in words for people: where it was found, what it can do."""
+        return {}
 
     def unsupported(self, function: LambdaFunction) -> str | None:
         """Why this backend can never run `function`, or None where it can."""

@@ -14,6 +14,7 @@ from core.events import (
     BackendChanged,
     CallEnded,
     CallStarted,
+    DefaultBackendChanged,
     EndpointChanged,
     Event,
     EventQueued,
@@ -152,6 +153,8 @@ def _facts(event: Event) -> dict[str, Any]:
                 "total_bytes": pull.total,
                 "detail": pull.detail,
             }
+        case DefaultBackendChanged(backend=backend):
+            return {"backend": backend}
         case Trouble(about=what, message=message):
             return {"about": what, "message": message}
         case _:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from core.backends.base import BackendHealth, LambdaBackend, StaleCandidate, current_launch
@@ -54,6 +54,12 @@ _log = logging.getLogger(__name__)
 # Podman 28, by 5 ms in the 99th percentile
 _DOCKER_LAG = 0.001
 _PODMAN_LAG = 0.005
+
+_RESPONSES = {
+    Way.HOST: "stream through this machine",
+    Way.IMAGE: BUFFERED,
+    None: "to be seen with the first instance",
+}
 
 
 class ContainerBackend(LambdaBackend):
@@ -112,6 +118,13 @@ class ContainerBackend(LambdaBackend):
     def health(self) -> BackendHealth:
         """The engine's version, or why there is none."""
         return self._connection.health
+
+    def facts(self) -> Mapping[str, str]:
+        """Where the engine was found, and whether responses stream."""
+        told = self._connection.told()
+        if self._connection.now is not None:
+            told["responses"] = _RESPONSES[self._way]
+        return told
 
     def unsupported(self, function: LambdaFunction) -> str | None:
         """Why no container can ever run it, or None."""

@@ -31,6 +31,7 @@ class Connected:
     engine: Engine
     facts: EngineFacts
     host: str
+    place: Place
 
 
 class Connection:
@@ -79,6 +80,22 @@ class Connection:
             return BackendHealth(True, self._now.facts.version)
         return BackendHealth(False, self._reason)
 
+    def told(self) -> dict[str, str]:
+        """Where it was found and what it says of itself; where it is offline, where it was looked for."""
+        now = self._now
+        if now is None:
+            named = [f"{place.url} ({place.found_by})" for place in self._places if not place.usual]
+            usual = sum(place.usual for place in self._places)
+            if usual:
+                named.append(f"{usual} usual sockets")
+            return {"looked for at": "\n".join(named) or "nowhere"}
+        return {
+            "address": now.place.url,
+            "found by": now.place.found_by,
+            "API": now.facts.api_version,
+            "architecture": now.facts.architecture,
+        }
+
     async def asked(self) -> None:
         """Wait until every place has been tried once."""
         await self._asked.wait()
@@ -110,7 +127,7 @@ class Connection:
                 continue
             engine = Engine(self.name, place.url)
             try:
-                await self._enter(engine)
+                await self._enter(engine, place)
             except (EngineError, OSError) as error:
                 engine.close()
                 reason = reason or f"{error.reason if isinstance(error, EngineError) else error} ({place.found_by})"
@@ -124,7 +141,7 @@ class Connection:
             self._changed()
         return False
 
-    async def _enter(self, engine: Engine) -> None:
+    async def _enter(self, engine: Engine, place: Place) -> None:
         facts = await engine.facts()
         host = await engine.call("tell its network", host_address)
         events = EngineEvents(
@@ -136,7 +153,7 @@ class Connection:
         except BaseException:
             events.close()
             raise
-        self._events, self._now = events, Connected(engine, facts, host)
+        self._events, self._now = events, Connected(engine, facts, host, place)
 
     def _lost(self, engine: Engine, reason: str) -> None:
         """The engine's events have ended: it has gone, or starts anew."""

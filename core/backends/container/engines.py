@@ -18,6 +18,8 @@ class Place:
     name: str
     url: str
     found_by: str
+    usual: bool = False
+    """Whether engines of this name usually listen there, and nothing says that this one does."""
 
     @property
     def vacant(self) -> bool:
@@ -57,7 +59,7 @@ def _candidates(env: Mapping[str, str], home: Path) -> Iterator[Place]:
         ("podman", Path("/run/podman/podman.sock")),
         ("podman", home / ".local/share/containers/podman/machine/podman.sock"),
     ):
-        yield Place(name, f"unix://{path}", f"the usual socket {path}")
+        yield Place(name, f"unix://{path}", "its usual socket", usual=True)
 
 
 def _context(env: Mapping[str, str], home: Path) -> Place | None:
