@@ -80,11 +80,6 @@ async def test_settings_that_change_at_once_are_all_kept(tmp_path: Path) -> None
         {"endpoint_on": True},
         {"idle_ttl": 7.0},
     ]
-        {"endpoint_port": 9100},
-        {"default_backend": "docker"},
-        {"endpoint_on": True},
-        {"idle_ttl": 7.0},
-    ]
     await asyncio.gather(*(asyncio.to_thread(change_settings, file, **each) for each in changes))
     kept = load_settings(file)
     assert (kept.endpoint_port, kept.default_backend, kept.endpoint_on, kept.idle_ttl) == (9100, "docker", True, 7.0)
