@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from core.backends.base import BackendHealth, LambdaBackend, StaleCandidate, current_launch
 from core.backends.container import stale
 from core.backends.container.connection import Connected, Connection
+from core.backends.container.copying import cannot_see
 from core.backends.container.engine import Engine, EngineError
 from core.backends.container.images import Images, PullFailedError
 from core.backends.container.instance import ContainerInstance, Ended, how_it_ended
@@ -100,6 +102,7 @@ class ContainerBackend(LambdaBackend):
         self._instances: dict[str, ContainerInstance] = {}  # by their containers' ids
         self._names: dict[ContainerInstance, str] = {}
         self._relays = Relays()
+        self._sees_files: bool | None = None  # found out by the first container
         self._closed = False
 
     async def start(self) -> None:
@@ -142,6 +145,7 @@ class ContainerBackend(LambdaBackend):
         if self._connection.now is None:
             # another engine may come
             self._way = self._forced
+            self._sees_files = None
         self.changed()
 
     # --- images
@@ -299,24 +303,44 @@ class ContainerBackend(LambdaBackend):
     async def _create_with_image(
         self, instance: ContainerInstance, engine: Connected, specification: Specification
     ) -> None:
-        """Create the container; fetch its image first only where the engine says that it is missing."""
+        """Create the container. Its image is fetched, and code copied, only once the engine says that it must be."""
         launch, name = current_launch(), instance.function.function_name
+        pulled = False
         try:
-            try:
-                await instance.create(specification)
-            except EngineError as error:
-                if not error.missing or "image" not in error.reason.lower():
-                    raise
-                launch.phase("pull")
-                await self._images.fetch(engine.engine, specification.image, specification.platform)
+            while True:
+                specification = replace(specification, copied=self._sees_files is False)
+                try:
+                    await instance.create(specification)
+                except EngineError as error:
+                    if cannot_see(error) and not specification.copied:
+                        self._copies(error.reason)
+                    elif error.missing and "image" in error.reason.lower() and not pulled:
+                        launch.phase("pull")
+                        await self._images.fetch(engine.engine, specification.image, specification.platform)
+                        pulled = True
+                    else:
+                        raise
+                else:
+                    if not engine.facts.podman or self._sees_files is not None or await self._looked(instance):
+                        return
+                    await instance.uncreate()
                 launch.phase("create")
-                await instance.create(specification)
         except EngineError as error:
             raise ContainerStartFailedError(name, str(error)) from error
         except PullFailedError as error:
-            raise ContainerStartFailedError(
-                name, str(ImagePullError(specification.image, self.name, error.reason))
-            ) from error
+            reason = str(ImagePullError(specification.image, self.name, error.reason))
+            raise ContainerStartFailedError(name, reason) from error
+
+    async def _looked(self, instance: ContainerInstance) -> bool:
+        """Find out whether this engine mounts what is on this machine; True where it may."""
+        self._sees_files = await instance.sees_files()
+        if self._sees_files is False:
+            self._copies("it mounts an empty directory")
+        return self._sees_files is not False
+
+    def _copies(self, why: str) -> None:
+        _log.info("%s does not see this machine's files: code is copied (%s)", self.name, why)
+        self._sees_files = False
 
     async def _start(self, instance: ContainerInstance) -> None:
         try:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.backends.container.attached import AttachedOutput
+from core.backends.container.copying import copy_into, sees
 from core.backends.container.engine import EngineError
 from core.backends.container.rie import RIE_PORT, RieRuntime
 from core.emulator.runtime_api import FunctionFacts, RuntimeApi
@@ -21,7 +22,7 @@ from core.names import function_arn
 if TYPE_CHECKING:
     from core.backends.base import Launch
     from core.backends.container.engine import Engine
-    from core.backends.container.specification import Specification
+    from core.backends.container.specification import Mounted, Specification
     from core.functions import LambdaFunction
 
 __all__ = ["ContainerInstance", "Ended", "how_it_ended"]
@@ -81,6 +82,7 @@ class ContainerInstance:
         self._address: str | None = None  # the container's own, once the engine has told it
         self._output: AttachedOutput | None = None
         self._creating: asyncio.Future[str] | None = None
+        self._mounts: Sequence[Mounted] = ()
         self._removing: asyncio.Task[None] | None = None
         self._over: Ended | None = None
         self._launched = False
@@ -109,13 +111,34 @@ class ContainerInstance:
     # --- coming up
 
     async def create(self, specification: Specification) -> None:
-        """Create the container, and listen to what it will write. Raises EngineError."""
+        """Create the container, put into it what is not mounted, and listen to what it will write.
+
+        Raises EngineError.
+        """
         engine = self.engine
         self._creating = asyncio.ensure_future(engine.call("create a container", specification.create))
         # the engine goes on with it whatever becomes of this task: `remove` waits for it
         self.id = await asyncio.shield(self._creating)
+        if specification.copied and specification.mounts:
+            self._launch.phase("copy")
+            await engine.call(
+                "copy code into a container", lambda client: copy_into(client, self.id, specification.mounts)
+            )
+        self._mounts = specification.mounts
         stream = await engine.call("attach to a container", self._attach)
         self._output = AttachedOutput(stream, self.api.output)
+
+    async def sees_files(self) -> bool | None:
+        """Whether the container has what was mounted into it; see `copying.sees`. Raises EngineError."""
+        return await self.engine.call("look into a container", lambda client: sees(client, self.id, self._mounts))
+
+    async def uncreate(self) -> None:
+        """Take the container back that was created, before it is started. Raises EngineError."""
+        if self._output is not None:
+            self._output.close()
+            self._output = None
+        await self.engine.call("remove a container", self._end)
+        self.id = ""
 
     async def start(self) -> None:
         """Start it and learn its address, so that only it may talk to its Runtime API. Raises EngineError."""

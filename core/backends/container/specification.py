@@ -64,7 +64,8 @@ class Mounted:
 class Specification:
     """One container, complete but for what only its launch knows. Nothing in here is a secret but `environment`.
 
-    `host` is the address of this machine as containers reach it, or an engine's word for it.
+    `host` is the address of this machine as containers reach it, or an engine's word for it. `mounts` are
+    left out of the container where they are to be copied into it.
     """
 
     labels: Labels
@@ -79,6 +80,7 @@ class Specification:
     tmp_mb: int
     host: str
     publish_port: int | None = None
+    copied: bool = False
 
     @property
     def name(self) -> str:
@@ -89,6 +91,7 @@ class Specification:
         """Create the container; returns its id. Blocks, and raises what the SDK raises."""
         from docker.types import LogConfig, Mount, Ulimit
 
+        mounted = () if self.copied else self.mounts
         extra: dict[str, Any] = {}
         if self.publish_port is not None:
             extra["port_bindings"] = {self.publish_port: ("127.0.0.1", None)}
@@ -97,7 +100,7 @@ class Specification:
             mem_limit=(self.memory_mb + self.tmp_mb) * _MIB,
             memswap_limit=(self.memory_mb + self.tmp_mb) * _MIB,
             tmpfs={"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={self.tmp_mb}m"},
-            mounts=[Mount(m.target, str(m.source), type="bind", read_only=True) for m in self.mounts],
+            mounts=[Mount(m.target, str(m.source), type="bind", read_only=True) for m in mounted],
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
             ulimits=[
