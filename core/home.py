@@ -25,10 +25,15 @@ class Home:
 
     path: Path
     settings: Settings
-    owner_id: str
+    owner: Owner
     journal: Journal
     archives: ArchiveStore
     events: EventBus
+
+    @property
+    def owner_id(self) -> str:
+        """The id of the Stoker that holds this home."""
+        return self.owner.id
 
 
 def home_path(chosen: Path | str | None) -> Path:
@@ -64,11 +69,16 @@ async def open_home(path: Path, settings: Settings | None, overrides: Mapping[st
         )
         stack.push_async_callback(journal.close)
         await journal.put_owner(owner.id)
-        stack.push_async_callback(journal.end_owner, owner.id)
+        stack.push_async_callback(_end, owner, journal)
         for earlier in await journal.owners():
             # the home's lock is ours: whoever owned anything in it before has ended
             if earlier.id != owner.id and earlier.ended_wall is None:
                 mark_owner_dead(earlier.id)
         executor = ThreadPoolExecutor(2, thread_name_prefix="stoker-archives")
         stack.callback(executor.shutdown)
-        yield Home(path, settings, owner.id, journal, ArchiveStore(path / "archives", executor), events)
+        yield Home(path, settings, owner, journal, ArchiveStore(path / "archives", executor), events)
+
+
+async def _end(owner: Owner, journal: Journal) -> None:
+    if not owner.leaves:
+        await journal.end_owner(owner.id)

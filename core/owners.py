@@ -144,6 +144,12 @@ class Owner:
         self.id = owner_id
         self._lock = lock
         self._path = path
+        self._keep = False
+
+    @property
+    def leaves(self) -> bool:
+        """Whether something of its could not be taken down; see `keep`."""
+        return self._keep
 
     @classmethod
     def acquire(cls, home: Path | None = None) -> Owner:
@@ -165,14 +171,27 @@ class Owner:
             raise HomeUnusableError(str(path.parent), _why(error)) from error
         return cls(owner_id, lock, path)
 
-    def release(self, *, keep: bool = False) -> None:
-        """Let the lock go. Idempotent.
+    def uses(self, backend: str) -> None:
+        """Write down that something of its may be on this backend: asked when it is dead."""
+        facts = owner_facts(self.id)
+        known = facts.get("backends")
+        used = [*known] if isinstance(known, list) else []
+        if backend not in used:
+            with suppress(OSError):
+                self._path.write_text(json.dumps({**facts, "backends": [*used, backend]}), "utf-8")
 
-        `keep` leaves the file, so that the owner counts as dead and not as unknown: for an owner
-        that could not take everything down with it.
+    def keep(self) -> None:
+        """At its release the file stays, so that it counts as dead and not as unknown.
+
+        For an owner that could not take everything down with it.
         """
+        self._keep = True
+
+    def release(self, *, keep: bool = False) -> None:
+        """Let the lock go; `keep` is as if `keep()` had been called. Idempotent."""
         if not self._lock.is_locked:
             return
+        keep = keep or self._keep
         if not keep:
             with suppress(OSError):
                 self._path.unlink()

@@ -21,7 +21,7 @@ from core.errors import (
     UnsupportedRuntimeError,
 )
 from core.event_queue import EventQueue
-from core.events import BackendChanged, DefaultBackendChanged, ImagePullChanged
+from core.events import BackendChanged, DefaultBackendChanged, ImagePullChanged, Trouble
 from core.functions import LambdaFunction
 from core.home import Home, home_path, open_home
 from core.images import ImagePull
@@ -33,7 +33,7 @@ from core.journal import InvocationRecord, SavedEvent
 from core.launcher import Launcher
 from core.local_emulators import LocalEmulators
 from core.logbook import LogBook
-from core.owners import OwnerState, forget_owner, owner_state
+from core.owners import OwnerState, forget_owner, owner_facts, owner_state
 from core.pool import PoolLimits, WarmPool
 from core.prepulls import Prepulls
 from core.registry import Details, LayerVersion, Registry
@@ -390,19 +390,38 @@ class LambdaRuntime:
         Unless `dry_run`, what belongs to owners known to be dead is removed, or exactly the
         candidates whose ids are in `only` (never a living owner's).
         """
-        found = await asyncio.gather(
-            *(backend.reap_stale(dry_run=dry_run, only=only) for backend in self._backends.values())
-        )
-        candidates = [candidate for each in found for candidate in each]
+        candidates, _ = await self._left_behind(dry_run=dry_run, only=only)
         if not dry_run:
             await self._forget_owners({c.owner for c in candidates})
         return candidates
 
+    async def _left_behind(
+        self, *, dry_run: bool, only: Collection[str] | None = None
+    ) -> tuple[list[StaleCandidate], set[str]]:
+        """What all backends tell, and those that told nothing: an engine that is away may have more."""
+        asked = await asyncio.gather(
+            *(backend.reap_stale(dry_run=dry_run, only=only) for backend in self._backends.values()),
+            return_exceptions=True,
+        )
+        candidates: list[StaleCandidate] = []
+        silent = set()
+        for name, found in zip(self._backends, asked, strict=True):
+            if isinstance(found, BackendUnavailableError):
+                silent.add(name)
+                if self._backends[name].health().online:
+                    self.events.publish(Trouble(about=name, message=str(found)))
+            elif isinstance(found, BaseException):
+                raise found
+            else:
+                candidates.extend(found)
+        return candidates, silent
+
     async def _forget_owners(self, owners: Collection[str]) -> None:
         """Let go of dead owners that have nothing left."""
-        left = await asyncio.gather(*(backend.reap_stale(dry_run=True) for backend in self._backends.values()))
-        for owner in set(owners) - {candidate.owner for each in left for candidate in each}:
-            if owner_state(owner) is OwnerState.DEAD:
+        left, silent = await self._left_behind(dry_run=True)
+        for owner in set(owners) - {candidate.owner for candidate in left}:
+            used = owner_facts(owner).get("backends", [])
+            if owner_state(owner) is OwnerState.DEAD and silent.isdisjoint(used if isinstance(used, list) else []):
                 forget_owner(owner)
                 await self.journal.end_owner(owner)
 

@@ -182,6 +182,7 @@ class LambdaBackend(ABC):
 
         Without `only`, what each candidate's `reap` says is done; with it, exactly those ids that
         are in it (never anything whose owner is alive). Returns all candidates.
+        Raises BackendUnavailableError where it cannot be told what there is.
         """
         return []
 

@@ -30,6 +30,7 @@ def builtin_backends(home: Home, local: LocalEmulators) -> list[LambdaBackend]:
                 owner_id=home.owner_id,
                 local=local,
                 archives=home.archives,
+                owner=home.owner,
                 way=None if transport == "auto" else Way(transport),
                 image_rules=home.settings.image_rules,
             )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -32,6 +33,11 @@ class AttachedOutput:
         self._ended = self._loop.create_future()
         self._socket.setblocking(False)
         self._loop.add_reader(self._socket.fileno(), self._readable)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more comes."""
+        return self._ended.done()
 
     def drain(self) -> None:
         """Take in what has come so far."""
@@ -71,7 +77,7 @@ class AttachedOutput:
         for _ in range(_AT_ONCE):
             try:
                 data = self._socket.recv(_READ)
-            except (BlockingIOError, InterruptedError):
+            except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
                 return
             except OSError:
                 data = b""
@@ -82,6 +88,9 @@ class AttachedOutput:
             self._take(data)
             if self._ended.done():
                 return
+        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+            # deciphered already: the socket itself tells of nothing more
+            self._loop.call_soon(self.drain)
 
     def _take(self, data: bytes) -> None:
         self._last = self._loop.time()

@@ -15,7 +15,8 @@ from core.backends.container.copying import cannot_see
 from core.backends.container.engine import Engine, EngineError
 from core.backends.container.images import Images, PullFailedError
 from core.backends.container.instance import ContainerInstance, Ended, how_it_ended
-from core.backends.container.labels import Labels
+from core.backends.container.labels import INSTANCE, Labels
+from core.backends.container.owed import Owed
 from core.backends.container.relays import Relays
 from core.backends.container.rie import RIE_PORT
 from core.backends.container.shell import shell_command
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from core.functions import LambdaFunction
     from core.images import ImagePull
     from core.local_emulators import LocalEmulators
+    from core.owners import Owner
 
 __all__ = ["ContainerBackend"]
 
@@ -56,6 +58,7 @@ _log = logging.getLogger(__name__)
 # Podman 28, by 5 ms in the 99th percentile
 _DOCKER_LAG = 0.001
 _PODMAN_LAG = 0.005
+_PAUSED = "somebody paused its container"
 
 _RESPONSES = {
     Way.HOST: "stream through this machine",
@@ -82,6 +85,7 @@ class ContainerBackend(LambdaBackend):
         archives: ArchiveStore,
         way: Way | None = None,
         image_rules: Sequence[str] = (),
+        owner: Owner | None = None,
     ) -> None:
         self.name = name
         self._rules = ImageRules(image_rules)
@@ -89,6 +93,7 @@ class ContainerBackend(LambdaBackend):
         self._forced = way
         self._way = way
         self._owner_id = owner_id
+        self._owner = owner
         self._local = local
         self._archives = archives
         self._connection = Connection(
@@ -103,6 +108,7 @@ class ContainerBackend(LambdaBackend):
         self._names: dict[ContainerInstance, str] = {}
         self._relays = Relays()
         self._sees_files: bool | None = None  # found out by the first container
+        self._owed = Owed(self._engine)
         self._closed = False
 
     async def start(self) -> None:
@@ -116,6 +122,12 @@ class ContainerBackend(LambdaBackend):
         self._closed = True
         await self._images.aclose()
         await asyncio.gather(*(instance.remove() for instance in tuple(self._names)), return_exceptions=True)
+        await self._owed.aclose()
+        if self._owed and self._owner is not None:
+            _log.warning(
+                "%s: %d containers could not be removed; the next Stoker offers them", self.name, len(self._owed)
+            )
+            self._owner.keep()
         await self._connection.aclose()
 
     def health(self) -> BackendHealth:
@@ -141,11 +153,18 @@ class ContainerBackend(LambdaBackend):
         """What living containers run from beside their functions' own archives."""
         return frozenset(instance.layers for instance in self._names if instance.layers is not None)
 
+    def _engine(self) -> Engine | None:
+        return self._connection.now.engine if self._connection.now is not None else None
+
     def _changed(self) -> None:
         if self._connection.now is None:
             # another engine may come
             self._way = self._forced
             self._sees_files = None
+        else:
+            if self._owner is not None:
+                self._owner.uses(self.name)
+            self._owed.pay()
         self.changed()
 
     # --- images
@@ -229,6 +248,7 @@ class ContainerBackend(LambdaBackend):
             launch=launch,
             ended=self._forget,
             let_go=self._relays.release,
+            owe=self._owed.add,
             buffered=buffered,
             output_lag=_PODMAN_LAG if engine.facts.podman else _DOCKER_LAG,
         )
@@ -391,37 +411,61 @@ class ContainerBackend(LambdaBackend):
         return shell_command(now.engine.url, handle.id[:12], podman=now.facts.podman)
 
     async def reap_stale(self, *, dry_run: bool = False, only: Collection[str] | None = None) -> list[StaleCandidate]:
-        """What earlier Stokers left on this engine; nothing where it is offline."""
+        """What earlier Stokers left on this engine. Raises BackendUnavailableError where it does not tell."""
+        await self._connection.asked()
         now = self._connection.now
         if now is None:
-            return []
+            raise BackendUnavailableError(self.name, self.health().detail)
         try:
-            return await now.engine.call(
-                "reap containers",
-                lambda client: stale.reap(client, self.name, self._owner_id, dry_run=dry_run, only=only),
-            )
+            return await stale.reap(now.engine, self.name, self._owner_id, dry_run=dry_run, only=only)
         except EngineError as error:
-            _log.warning("%s", error)
-            return []
+            raise BackendUnavailableError(self.name, str(error)) from error
 
     # --- what the engine tells
 
     def _happened(self, action: str, container: str, attributes: dict[str, str]) -> None:
         instance = self._instances.get(container)
         if instance is None:
+            if action == "create" and attributes.get(INSTANCE) not in self._names.values():
+                # the engine answered so late that nobody waits for it any more
+                self._owed.add(container)
             return
         if action == "oom":
             instance.ran_out = True
+        elif action == "pause":
+            instance.exited(Ended(None, False, _PAUSED))
         elif action in {"die", "died"}:
             text = attributes.get("exitCode") or attributes.get("containerExitCode") or ""
             code = int(text) if text.lstrip("-").isdecimal() else None
             instance.exited(Ended(code, instance.ran_out, how_it_ended(code)))
 
     async def _reconcile(self, engine: Engine) -> None:
-        """See what became of the containers while the engine was away."""
+        """See what became of the containers while the engine was away, or its events were."""
         found = await engine.call("list containers", lambda client: stale.containers_of(client, self._owner_id))
         states = {each["Id"]: str(each.get("State", "")) for each in found}
+        for each in found:
+            labels = Labels.read(each.get("Labels"))
+            if labels is not None and labels.instance not in self._names.values():
+                self._owed.add(each["Id"])
         for container, instance in tuple(self._instances.items()):
             instance.engine = engine
-            if states.get(container) != "running":
-                instance.exited(Ended(None, False, f"it was gone when {self.name} was back"))
+            if states.get(container) == "running":
+                await instance.listen()
+            elif states.get(container) == "paused":
+                instance.exited(Ended(None, False, _PAUSED))
+            elif container not in states:
+                instance.exited(Ended(None, False, f"its container had gone when {self.name} was back"))
+            elif instance.launched:
+                instance.exited(await self._end_of(engine, container))
+
+    async def _end_of(self, engine: Engine, container: str) -> Ended:
+        """How a container ended while nobody told."""
+        try:
+            found = await engine.call("inspect a container", lambda client: client.inspect_container(container))
+        except EngineError as error:
+            if not error.missing:
+                raise
+            return Ended(None, False, f"its container had gone when {self.name} was back")
+        state = found.get("State") or {}
+        code = state.get("ExitCode")
+        return Ended(code, bool(state.get("OOMKilled")), f"{how_it_ended(code)}, while {self.name} was away")

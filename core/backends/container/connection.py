@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from core.backends.base import BackendHealth
@@ -22,6 +23,8 @@ _log = logging.getLogger(__name__)
 
 _FIRST_RETRY = 0.5  # seconds
 _LAST_RETRY = 5.0
+_PATIENCE = 5.0  # seconds in which an engine must have said who it is
+_RETURNING = 30.0  # seconds for seeing after what ran while it was away
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class Connection:
         self._happened = happened
         self._now: Connected | None = None
         self._events: EngineEvents | None = None
+        # for as long as this connection is: a launch goes on where only the events broke off
+        self._engines: dict[Place, Engine] = {}
         self._reason = "not asked yet"
         self._looking: asyncio.Task[None] | None = None
         self._asked = asyncio.Event()
@@ -75,9 +80,9 @@ class Connection:
 
     @property
     def health(self) -> BackendHealth:
-        """The engine's version, or why there is none."""
+        """Which engine it is, or why there is none."""
         if self._now is not None:
-            return BackendHealth(True, self._now.facts.version)
+            return BackendHealth(True, str(self._now.facts))
         return BackendHealth(False, self._reason)
 
     def told(self) -> dict[str, str]:
@@ -97,7 +102,7 @@ class Connection:
         }
 
     async def asked(self) -> None:
-        """Wait until every place has been tried once."""
+        """Wait until every place has been tried once, since the start or since the engine went."""
         await self._asked.wait()
 
     async def aclose(self) -> None:
@@ -106,7 +111,11 @@ class Connection:
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
+        self._asked.set()
         self._let_go()
+        for engine in self._engines.values():
+            engine.close()
+        self._engines.clear()
 
     async def _look(self) -> None:
         wait = _FIRST_RETRY
@@ -125,43 +134,65 @@ class Connection:
         for place in self._places:
             if place.vacant:
                 continue
-            engine = Engine(self.name, place.url)
             try:
-                await self._enter(engine, place)
-            except (EngineError, OSError) as error:
-                engine.close()
-                reason = reason or f"{error.reason if isinstance(error, EngineError) else error} ({place.found_by})"
-            except BaseException:
-                engine.close()
-                raise
-            else:
+                await self._enter(place)
                 return True
+            except EngineError as error:
+                why = error.reason
+            except OSError as error:
+                why = error.strerror or str(error)
+            except Exception as error:
+                # whatever answers there is not what it should be: that must not end the looking
+                _log.warning("%s at %s", self.name, place.url, exc_info=True)
+                why = f"what answers there is no container engine ({type(error).__name__}: {error})"
+            reason = reason or f"{why} ({place.found_by})"
         before, self._reason = self._reason, reason or "not found"
         if self._asked.is_set() and before != self._reason:
             self._changed()
         return False
 
-    async def _enter(self, engine: Engine, place: Place) -> None:
-        facts = await engine.facts()
-        host = await engine.call("tell its network", host_address)
-        events = EngineEvents(
-            engine, self._owner, happened=self._happened, broken=lambda reason: self._lost(engine, reason)
-        )
+    async def _enter(self, place: Place) -> None:
+        facts, host = await self._ask(place)
+        engine = self._engines.get(place)
+        if engine is None:
+            engine = self._engines[place] = Engine(self.name, place.url, place.tls, silent=partial(self._lost, place))
+        events = EngineEvents(engine, self._owner, happened=self._happened, broken=partial(self._lost, place))
         try:
-            await events.start()
-            await self._arrived(engine)
+            try:
+                async with asyncio.timeout(_RETURNING):
+                    await events.start()
+                    await self._arrived(engine)
+            except TimeoutError as error:
+                raise EngineError(self.name, "tell what is on it", "it does not answer") from error
+            if events.ended is not None:
+                # in this moment: nobody would hear of a container's end
+                raise EngineError(self.name, "tell what happens", events.ended)
         except BaseException:
             events.close()
             raise
         self._events, self._now = events, Connected(engine, facts, host, place)
 
-    def _lost(self, engine: Engine, reason: str) -> None:
-        """The engine's events have ended: it has gone, or starts anew."""
-        if self._closed or self._now is None or self._now.engine is not engine:
+    async def _ask(self, place: Place) -> tuple[EngineFacts, str]:
+        """Who is there, by a thread of its own: those of an engine that hangs may all be waiting."""
+        if place.trouble:
+            raise EngineError(self.name, "be asked", place.trouble)
+        engine = Engine(self.name, place.url, place.tls, threads=1, timeout=_PATIENCE)
+        try:
+            async with asyncio.timeout(2 * _PATIENCE):
+                return await engine.facts(), await engine.call("tell its network", host_address)
+        except TimeoutError as error:
+            raise EngineError(self.name, "tell its version", "it does not come to an end with its answer") from error
+        finally:
+            engine.close()
+
+    def _lost(self, place: Place, reason: str) -> None:
+        """Its events have ended, or a call got no answer: it has gone, hangs, or starts anew."""
+        if self._closed or self._now is None or self._now.engine is not self._engines.get(place):
             return
         self._reason = reason
         self._let_go()
         self._looking = None
+        self._asked.clear()
         self._changed()
         self.start()
 
@@ -169,6 +200,4 @@ class Connection:
         if self._events is not None:
             self._events.close()
             self._events = None
-        if self._now is not None:
-            self._now.engine.close()
-            self._now = None
+        self._now = None

@@ -6,6 +6,8 @@ Docker's API: https://docs.docker.com/reference/api/engine/ ; Podman serves the 
 from __future__ import annotations
 
 import asyncio
+import http.client
+import json
 import ssl
 import threading
 from collections.abc import Callable
@@ -16,12 +18,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from docker import APIClient
 
+    from core.backends.container.tls import Tls
+
 __all__ = ["OLDEST_API", "Engine", "EngineError", "EngineFacts"]
 
 _T = TypeVar("_T")
 
 _THREADS = 8
 _TIMEOUT = 60  # seconds in which an engine must have answered a call
+_CLOSED = "Stoker has let it go"
 OLDEST_API = "1.41"
 
 
@@ -50,33 +55,56 @@ class EngineError(Exception):
 class EngineFacts:
     """What an engine says of itself; `architecture` in Lambda's words."""
 
+    product: str
     version: str
     api_version: str
     architecture: str
     podman: bool
 
+    def __str__(self) -> str:
+        return f"{self.product} {self.version}, {self.architecture}"
+
 
 class Engine:
-    """Calls to one engine at `url`. Every call runs on one of a few threads that only this engine uses."""
+    """Calls to one engine at `url`. Every call runs on one of a few threads that only this engine uses.
 
-    def __init__(self, name: str, url: str) -> None:
+    `silent(reason)` is called on the loop when a call got no answer: the engine may be gone, or hang.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        tls: Tls | None = None,
+        *,
+        threads: int = _THREADS,
+        timeout: float = _TIMEOUT,
+        silent: Callable[[str], None] | None = None,
+    ) -> None:
         self.name = name
         self.url = url
-        self.tls: ssl.SSLContext | None = None
-        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"stoker-{name}")
+        self.tls = tls
+        self._timeout = timeout
+        self._silent = silent
+        self._closed = False
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"stoker-{name}")
         self._clients: list[APIClient] = []
         self._local = threading.local()
         self._mutex = threading.Lock()
 
     async def facts(self) -> EngineFacts:
         """Ask the engine who it is. Raises EngineError where nobody answers."""
-        version: dict[str, Any] = await self.call("tell its version", lambda client: client.version(api_version=False))
-        components = [str(part.get("Name", "")) for part in version.get("Components") or []]
+        version: Any = await self.call("tell its version", lambda client: client.version(api_version=False))
+        if not isinstance(version, dict) or not version.get("Version"):
+            raise EngineError(self.name, "tell its version", "what answers there is no container engine")
+        components = version.get("Components") or []
+        podman = any(isinstance(part, dict) and "podman" in str(part.get("Name")).lower() for part in components)
         return EngineFacts(
-            version=str(version.get("Version", "")),
+            product="Podman" if podman else "Docker",
+            version=str(version["Version"]),
             api_version=str(version.get("ApiVersion", OLDEST_API)),
             architecture="arm64" if version.get("Arch") in {"arm64", "aarch64"} else "x86_64",
-            podman=any("podman" in name.lower() for name in components),
+            podman=podman,
         )
 
     async def call(self, what: str, work: Callable[[APIClient], _T]) -> _T:
@@ -84,30 +112,50 @@ class Engine:
 
         Cancelling the call does not stop the engine: whoever creates something must look after it.
         """
-        return await asyncio.wrap_future(self._executor.submit(self._guarded, what, work))
+        if self._closed:
+            raise EngineError(self.name, what, _CLOSED)
+        running = self._executor.submit(self._guarded, what, work)
+        try:
+            return await asyncio.wrap_future(running)
+        except EngineError as error:
+            if error.unreachable and not self._closed and self._silent is not None:
+                self._silent(error.reason)
+            raise
+        except asyncio.CancelledError:
+            if self._closed and running.cancelled() and not _is_cancelled():
+                # it was still waiting for a thread
+                raise EngineError(self.name, what, _CLOSED) from None
+            raise
 
     def client(self) -> APIClient:
         """A client of the calling thread's own. Blocks for nothing."""
         found: APIClient | None = getattr(self._local, "client", None)
         if found is None:
             # imported here: it costs the start 0.15 s, and no thread but the engine's needs it
-            from docker import APIClient
+            from core.backends.container.client import make_client
 
-            found = APIClient(base_url=self.url, version=OLDEST_API, timeout=_TIMEOUT)
-            # the API may be asked through proxies only where somebody says so for this engine
-            found.trust_env = False
+            found = make_client(self.url, self.tls, version=OLDEST_API, timeout=self._timeout)
             self._local.client = found
             with self._mutex:
                 self._clients.append(found)
         return found
 
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """For a connection beside the SDK's. Raises OSError for files that are none."""
+        return self.tls.context() if self.tls is not None else None
+
     def close(self) -> None:
-        """Let the threads end once they have done what they are at, and close the connections."""
+        """End what is under way, the threads and the connections. Idempotent, and waits for nothing."""
+        self._closed = True
         self._executor.shutdown(wait=False, cancel_futures=True)
         with self._mutex:
             clients, self._clients = self._clients, []
-        for client in clients:
-            client.close()
+        if clients:
+            from core.backends.container.client import sever
+
+            for client in clients:
+                sever(client)
+                client.close()
 
     def failure(self, what: str, error: Exception) -> EngineError | None:
         """The typed failure of what the SDK raised; None for what is not the engine's."""
@@ -133,6 +181,11 @@ class Engine:
             raise failure from error
 
 
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 def _why(error: BaseException) -> str:
     """The innermost reason: the SDK wraps an OSError four times."""
     seen: set[int] = set()
@@ -143,6 +196,12 @@ def _why(error: BaseException) -> str:
         if following is None:
             break
         inner = following
+    if isinstance(inner, TimeoutError) or "timed out" in str(error):
+        return "it does not answer"
+    if isinstance(inner, ssl.SSLError):
+        return f"TLS: {inner.reason or inner}"
     if isinstance(inner, OSError) and inner.strerror:
         return inner.strerror.lower()
+    if isinstance(inner, http.client.HTTPException | json.JSONDecodeError):
+        return "what answers there is no container engine"
     return str(inner) or type(inner).__name__

@@ -8,18 +8,25 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.backends.container.tls import Tls, context_tls, environment_tls
+
 __all__ = ["Place", "places"]
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an engine may be asked. `name` is the backend's; `found_by` says how it was found."""
+    """Where an engine may be asked. `name` is the backend's; `found_by` says how it was found.
+
+    `trouble` says why nobody can be asked there, whatever the address.
+    """
 
     name: str
     url: str
     found_by: str
     usual: bool = False
     """Whether engines of this name usually listen there, and nothing says that this one does."""
+    tls: Tls | None = None
+    trouble: str = ""
 
     @property
     def vacant(self) -> bool:
@@ -28,54 +35,83 @@ class Place:
 
 
 def places(environment: Mapping[str, str] | None = None, home: Path | None = None) -> list[Place]:
-    """Every place where an engine may be, the likeliest of each name first. Reads files, asks nobody."""
+    """Every place where an engine may be, the likeliest of each name first. Reads files, asks nobody.
+
+    Who names an engine (by environment, or by a context) means that one: as with Docker's and Podman's own
+    programs, no other is taken in its stead.
+    """
     env = os.environ if environment is None else environment
     folder = Path(env.get("HOME", "/")) if home is None else home
-    seen: set[str] = set()
-    found = []
-    for place in _candidates(env, folder):
-        if place.url not in seen:
-            seen.add(place.url)
+    found = list(_chosen(env, folder))
+    named = {place.name for place in found}
+    seen = {_same(place.url) for place in found}
+    for place in _usual(env, folder):
+        if place.name not in named and _same(place.url) not in seen:
+            seen.add(_same(place.url))
             found.append(place)
     return found
 
 
-def _candidates(env: Mapping[str, str], home: Path) -> Iterator[Place]:
-    if host := env.get("DOCKER_HOST"):
-        yield Place("podman" if "podman" in host else "docker", host, "DOCKER_HOST")
-    if context := _context(env, home):
-        yield context
-    if host := env.get("CONTAINER_HOST"):
-        yield Place("podman", host, "CONTAINER_HOST")
-    run = Path(env.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
-    for name, path in (
-        ("docker", Path("/var/run/docker.sock")),
-        ("docker", run / "docker.sock"),
-        ("docker", home / ".docker" / "run" / "docker.sock"),
-        ("docker", home / ".docker" / "desktop" / "docker.sock"),
-        ("docker", home / ".colima" / "default" / "docker.sock"),
-        ("docker", home / ".orbstack" / "run" / "docker.sock"),
-        ("podman", run / "podman" / "podman.sock"),
-        ("podman", Path("/run/podman/podman.sock")),
-        ("podman", home / ".local/share/containers/podman/machine/podman.sock"),
-    ):
-        yield Place(name, f"unix://{path}", "its usual socket", usual=True)
+def _same(url: str) -> str:
+    """What two addresses of one socket have in common: `/var/run` is mostly a link to `/run`."""
+    return f"unix://{os.path.realpath(url.removeprefix('unix://'))}" if url.startswith("unix://") else url
 
 
-def _context(env: Mapping[str, str], home: Path) -> Place | None:
-    """Docker's current context. Source: https://docs.docker.com/engine/manage-resources/contexts/"""
+def _name(url: str) -> str:
+    """Which engine's an address is: Podman's own `docker.sock` is a link to its socket."""
+    return "podman" if "podman" in _same(url) else "docker"
+
+
+def _chosen(env: Mapping[str, str], home: Path) -> Iterator[Place]:
     folder = Path(env.get("DOCKER_CONFIG") or home / ".docker")
+    docker: Place | None
+    if host := env.get("DOCKER_HOST"):
+        docker = Place(_name(host), host, "DOCKER_HOST", tls=environment_tls(env, folder))
+    else:
+        docker = _context(env, folder)
+    if docker is not None:
+        yield docker
+    if (host := env.get("CONTAINER_HOST")) and (docker is None or docker.name != "podman"):
+        yield Place("podman", host, "CONTAINER_HOST")
+
+
+def _usual(env: Mapping[str, str], home: Path) -> Iterator[Place]:
+    run = Path(env.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
+    temporary = Path(env.get("TMPDIR") or "/tmp")
+    for path in (
+        Path("/var/run/docker.sock"),
+        run / "docker.sock",
+        home / ".docker" / "run" / "docker.sock",
+        home / ".docker" / "desktop" / "docker.sock",
+        home / ".colima" / "default" / "docker.sock",
+        home / ".orbstack" / "run" / "docker.sock",
+        run / "podman" / "podman.sock",
+        Path("/run/podman/podman.sock"),
+        # Podman machine, of each age: https://docs.podman.io/en/latest/markdown/podman-machine.1.html
+        *sorted((run / "podman").glob("*-api.sock")),
+        *sorted((temporary / "podman").glob("*-api.sock")),
+        home / ".local/share/containers/podman/machine/podman.sock",
+        *sorted((home / ".local/share/containers/podman/machine").glob("*/podman.sock")),
+    ):
+        yield Place(_name(f"unix://{path}"), f"unix://{path}", "its usual socket", usual=True)
+
+
+def _context(env: Mapping[str, str], folder: Path) -> Place | None:
+    """Docker's current context. Source: https://docs.docker.com/engine/manage-resources/contexts/"""
     wanted = env.get("DOCKER_CONTEXT") or _member(folder / "config.json", "currentContext")
     if not isinstance(wanted, str) or wanted in {"", "default"}:
         return None
+    found_by = f"Docker's context {wanted}"
     for path in sorted((folder / "contexts" / "meta").glob("*/meta.json")):
         if _member(path, "Name") == wanted:
             endpoints = _member(path, "Endpoints")
             docker = endpoints.get("docker") if isinstance(endpoints, dict) else None
             host = docker.get("Host") if isinstance(docker, dict) else None
-            if isinstance(host, str) and host:
-                return Place("podman" if "podman" in host else "docker", host, f"Docker's context {wanted}")
-    return None
+            if isinstance(docker, dict) and isinstance(host, str) and host:
+                tls = context_tls(folder, wanted, skip_verify=docker.get("SkipTLSVerify") is True)
+                return Place(_name(host), host, found_by, tls=tls)
+            return Place("docker", "", found_by, trouble="it names no host")
+    return Place("docker", "", found_by, trouble="there is no such context")
 
 
 def _member(path: Path, name: str) -> object:

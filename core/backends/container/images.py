@@ -116,7 +116,7 @@ class Images:
         try:
             headers = await engine.call(f"pull {image}", lambda client: _credentials(client, image))
             async for said in engine_stream(
-                engine.url, "POST", _target(image, platform), headers=headers, tls=engine.tls
+                engine.url, "POST", _target(image, platform), headers=headers, tls=engine.ssl_context()
             ):
                 if reason := said.get("error") or (said.get("errorDetail") or {}).get("message"):
                     raise StreamRefusedError(str(reason))

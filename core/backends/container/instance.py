@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from core.backends.container.attached import AttachedOutput
 from core.backends.container.copying import copy_into, sees
 from core.backends.container.engine import EngineError
+from core.backends.container.owed import remove_container
 from core.backends.container.rie import RIE_PORT, RieRuntime
 from core.emulator.runtime_api import FunctionFacts, RuntimeApi
 from core.instances import InstanceExit
@@ -65,6 +66,7 @@ class ContainerInstance:
         launch: Launch,
         ended: Callable[[ContainerInstance], None],
         let_go: Callable[[ContainerInstance], Awaitable[None]],
+        owe: Callable[[str], None],
         buffered: bool = False,
         output_lag: float = 0.002,
     ) -> None:
@@ -79,6 +81,8 @@ class ContainerInstance:
         self._launch = launch
         self._ended = ended
         self._let_go = let_go
+        self._owe = owe
+        self._name = ""
         self._address: str | None = None  # the container's own, once the engine has told it
         self._output: AttachedOutput | None = None
         self._creating: asyncio.Future[str] | None = None
@@ -116,6 +120,7 @@ class ContainerInstance:
         Raises EngineError.
         """
         engine = self.engine
+        self._name = specification.name
         self._creating = asyncio.ensure_future(engine.call("create a container", specification.create))
         # the engine goes on with it whatever becomes of this task: `remove` waits for it
         self.id = await asyncio.shield(self._creating)
@@ -125,8 +130,17 @@ class ContainerInstance:
                 "copy code into a container", lambda client: copy_into(client, self.id, specification.mounts)
             )
         self._mounts = specification.mounts
-        stream = await engine.call("attach to a container", self._attach)
-        self._output = AttachedOutput(stream, self.api.output)
+        await self.listen()
+
+    async def listen(self) -> None:
+        """Hear what it writes from now on, unless that is heard already. Raises EngineError."""
+        if self._output is None or self._output.over:
+            stream = await self.engine.call("attach to a container", self._attach)
+            if self._output is not None:
+                self._output.close()
+            self._output = AttachedOutput(stream, self.api.output)
+            if self._removing is not None:
+                self._output.close()
 
     async def sees_files(self) -> bool | None:
         """Whether the container has what was mounted into it; see `copying.sees`. Raises EngineError."""
@@ -137,7 +151,8 @@ class ContainerInstance:
         if self._output is not None:
             self._output.close()
             self._output = None
-        await self.engine.call("remove a container", self._end)
+        container = self.id
+        await self.engine.call("remove a container", lambda client: remove_container(client, container))
         self.id = ""
 
     async def start(self) -> None:
@@ -244,12 +259,19 @@ class ContainerInstance:
         return self._removing
 
     async def _remove(self) -> None:
+        left = self.id
         if self._creating is not None and not self.id:
-            with contextlib.suppress(EngineError, asyncio.CancelledError):
-                self.id = await self._creating
-        if self.id:
-            with self._whatever_happens("its container"):
-                await self.engine.call("remove a container", self._end)
+            try:
+                left = self.id = await self._creating
+            except (EngineError, asyncio.CancelledError) as error:
+                # an engine that did not answer may have made it all the same
+                left = "" if isinstance(error, EngineError) and not error.unreachable else self._name
+        if left:
+            try:
+                await self.engine.call("remove a container", lambda client: remove_container(client, left))
+            except EngineError as error:
+                _log.warning("%s of %s: %s; it will be tried again", left[:12], self.function.function_name, error)
+                self._owe(left)
         if self._output is not None:
             self._output.close()
         with self._whatever_happens("its Runtime API"):
@@ -257,14 +279,6 @@ class ContainerInstance:
         with self._whatever_happens("its relays"):
             await self._let_go(self)
         self._ended(self)
-
-    def _end(self, client: Any) -> None:
-        from docker.errors import NotFound
-
-        with contextlib.suppress(NotFound):
-            # as Lambda ends an environment without extensions: the runtime, as the first process of its
-            # container, would not hear SIGTERM
-            client.remove_container(self.id, v=True, force=True)
 
     @contextlib.contextmanager
     def _whatever_happens(self, what: str) -> Iterator[None]:

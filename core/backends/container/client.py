@@ -1,0 +1,77 @@
+"""The docker SDK's client for one thread, set up as Stoker needs it.
+
+The SDK keeps a pool of connections for every URL that it ever asked for, and leaves no way to end a call that
+an engine does not answer. Here one socket's calls share one pool, and `sever` ends those that are under way.
+"""
+
+from __future__ import annotations
+
+import socket
+import weakref
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from docker import APIClient
+from docker.transport import UnixHTTPAdapter
+from docker.transport.unixconn import UnixHTTPConnectionPool
+
+if TYPE_CHECKING:
+    from core.backends.container.tls import Tls
+
+__all__ = ["make_client", "sever"]
+
+
+class _Pool(UnixHTTPConnectionPool):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.connections: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def _new_conn(self) -> Any:
+        connection = super()._new_conn()
+        self.connections.add(connection)
+        return connection
+
+
+class _Adapter(UnixHTTPAdapter):
+    """One pool for all URLs of a socket."""
+
+    made: _Pool | None = None
+
+    def get_connection(self, url: Any, proxies: Any = None) -> Any:
+        with self.pools.lock:
+            pool = self.pools.get(self.socket_path)
+            if pool is None:
+                pool = _Pool("http+docker://localhost", self.socket_path, self.timeout, maxsize=self.max_pool_size)
+                self.pools[self.socket_path] = self.made = pool
+        return pool
+
+    def sever(self) -> None:
+        for connection in tuple(self.made.connections) if self.made is not None else ():
+            if isinstance(connection.sock, socket.socket):
+                with suppress(OSError):
+                    connection.sock.shutdown(socket.SHUT_RDWR)
+
+
+def make_client(url: str, tls: Tls | None, *, version: str, timeout: float) -> APIClient:
+    """A client that asks nobody yet. Raises DockerException for an address or files that are none."""
+    try:
+        client: Any = APIClient(base_url=url, version=version, timeout=int(timeout), tls=tls.config() if tls else False)
+    except ValueError as error:
+        from docker.errors import DockerException
+
+        raise DockerException(f"{url} is no address ({error})") from error
+    # the API may be asked through proxies only where somebody says so for this engine
+    client.trust_env = False
+    if url.startswith(("unix://", "http+unix://")):
+        adapter = _Adapter("http+unix://" + url.partition("://")[2], timeout)  # type: ignore[arg-type]
+        client.mount("http+docker://", adapter)
+        client._custom_adapter = adapter
+    made: APIClient = client
+    return made
+
+
+def sever(client: APIClient) -> None:
+    """End the calls that are under way over a local socket: their threads get an OSError. Any thread may call it."""
+    adapter = client.adapters.get("http+docker://")
+    if isinstance(adapter, _Adapter):
+        adapter.sever()
