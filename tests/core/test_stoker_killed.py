@@ -17,6 +17,8 @@ from core.runtime import LambdaRuntime
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from core.backends.base import StaleCandidate
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -62,6 +64,11 @@ def tree(pids: list[int]) -> list[int]:
     return sorted({p.pid for pid in pids for p in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True))})
 
 
+async def stale(runtime: LambdaRuntime) -> list[StaleCandidate]:
+    """What may be reaped here: other Stokers' containers, on an engine that all share, are not this test's."""
+    return [each for each in await runtime.reap_stale(dry_run=True) if each.backend == "process"]
+
+
 async def test_ten_warm_instances_end_with_a_killed_stoker_and_the_next_start_clears_up(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with stoker(home, tmp_path / "functions", idle=6, busy=4) as (process, facts):
@@ -74,13 +81,13 @@ async def test_ten_warm_instances_end_with_a_killed_stoker_and_the_next_start_cl
         assert alive(pids) == []
     assert len(list((home / "instances").glob(f"{facts['owner']}/*/"))) == 10
     async with LambdaRuntime.open(home=home) as runtime:
-        candidates = await runtime.reap_stale(dry_run=True)
+        candidates = await stale(runtime)
         assert len(candidates) >= 10
         assert all(c.reap and c.owner == facts["owner"] for c in candidates)
         assert len(list((home / "instances").glob(f"{facts['owner']}/*/"))) == 10, "a dry run removes nothing"
         await runtime.reap_stale()
         assert not (home / "instances" / facts["owner"]).exists()
-        assert await runtime.reap_stale(dry_run=True) == []
+        assert await stale(runtime) == []
 
 
 async def test_another_living_stoker_keeps_its_instances(tmp_path: Path) -> None:
@@ -91,7 +98,7 @@ async def test_another_living_stoker_keeps_its_instances(tmp_path: Path) -> None
         async with LambdaRuntime.open(home=tmp_path / "two") as runtime:
             reaped = await runtime.reap_stale()
             assert facts["owner"] not in {c.owner for c in reaped if c.reap}
-            assert await runtime.reap_stale(dry_run=True) == []
+            assert await stale(runtime) == []
         assert alive(facts["pids"]) == facts["pids"]
         assert len(list((tmp_path / "one" / "instances").glob(f"{facts['owner']}/*/"))) == 3
     assert alive(facts["pids"]) == []
