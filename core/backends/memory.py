@@ -106,8 +106,12 @@ class TreeMemory:
 class Watched(Protocol):
     """An instance whose memory is held to its limit while it is busy."""
 
-    memory: TreeMemory
     memory_limit: int
+
+    @property
+    def memory(self) -> TreeMemory | None:
+        """Its processes; None where they are not to be seen."""
+        ...
 
     @property
     def busy(self) -> bool:
@@ -166,7 +170,7 @@ class MemoryWatch:
 
 
 def _over_limit(instances: tuple[Watched, ...]) -> list[Watched]:
-    return [instance for instance in instances if instance.memory.exceeds(instance.memory_limit)]
+    return [each for each in instances if each.memory is not None and each.memory.exceeds(each.memory_limit)]
 
 
 def _kilobytes(path: str, name: bytes) -> int:

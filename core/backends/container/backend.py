@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ from core.backends.container.specification import (
     platform_of,
 )
 from core.backends.container.transport import BUFFERED, HostUnreachableError, Way, ready_or_unreachable
+from core.backends.container.usage import UsageStreams
+from core.backends.memory import MemoryWatch
 from core.emulator.runtime_api import InitError, RuntimeApi
 from core.errors import (
     BackendUnavailableError,
@@ -40,7 +43,7 @@ from core.errors import (
     UnsupportedRuntimeError,
 )
 from core.image_rules import ImageRules
-from core.instances import BackendHandle, ContainerHandle, WarmInstance
+from core.instances import BackendHandle, ContainerHandle, MemoryUsage, WarmInstance
 
 if TYPE_CHECKING:
     from core.archives import Archive, ArchiveStore
@@ -107,6 +110,9 @@ class ContainerBackend(LambdaBackend):
         self._instances: dict[str, ContainerInstance] = {}  # by their containers' ids
         self._names: dict[ContainerInstance, str] = {}
         self._relays = Relays()
+        self._usage = UsageStreams()
+        self._sampling = ThreadPoolExecutor(1, thread_name_prefix=f"stoker-{name}-memory")
+        self._memory = MemoryWatch(self._sampling)
         self._sees_files: bool | None = None  # found out by the first container
         self._owed = Owed(self._engine)
         self._closed = False
@@ -121,6 +127,7 @@ class ContainerBackend(LambdaBackend):
             return
         self._closed = True
         await self._images.aclose()
+        await self._usage.aclose()
         await asyncio.gather(*(instance.remove() for instance in tuple(self._names)), return_exceptions=True)
         await self._owed.aclose()
         if self._owed and self._owner is not None:
@@ -128,6 +135,8 @@ class ContainerBackend(LambdaBackend):
                 "%s: %d containers could not be removed; the next Stoker offers them", self.name, len(self._owed)
             )
             self._owner.keep()
+        await self._memory.aclose()
+        self._sampling.shutdown(wait=False)
         await self._connection.aclose()
 
     def health(self) -> BackendHealth:
@@ -249,6 +258,7 @@ class ContainerBackend(LambdaBackend):
             ended=self._forget,
             let_go=self._relays.release,
             owe=self._owed.add,
+            watch=self._memory,
             buffered=buffered,
             output_lag=_PODMAN_LAG if engine.facts.podman else _DOCKER_LAG,
         )
@@ -393,6 +403,7 @@ class ContainerBackend(LambdaBackend):
         if name is not None:
             self._local.remove(name)
         self._instances.pop(instance.id, None)
+        self._usage.forget(instance.id)
 
     async def terminate(self, handle: BackendHandle) -> None:
         """Remove the container, as Lambda ends an environment that has no extensions: without asking it.
@@ -402,6 +413,13 @@ class ContainerBackend(LambdaBackend):
         instance = self._instances.get(handle.id) if isinstance(handle, ContainerHandle) else None
         if instance is not None:
             await asyncio.shield(instance.remove())
+
+    def usage(self, handle: BackendHandle) -> MemoryUsage | None:
+        """What the engine tells of it; asking keeps the engine telling. None while that is on its way."""
+        now = self._connection.now
+        if not isinstance(handle, ContainerHandle) or handle.id not in self._instances or now is None:
+            return None
+        return self._usage.ask(now.engine, handle.id)
 
     def shell_command(self, handle: BackendHandle) -> str | None:
         """As the engine's own program takes it, with the socket where that is not its usual one."""

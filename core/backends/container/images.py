@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -115,16 +116,18 @@ class Images:
         told = 0.0
         try:
             headers = await engine.call(f"pull {image}", lambda client: _credentials(client, image))
-            async for said in engine_stream(
-                engine.url, "POST", _target(image, platform), headers=headers, tls=engine.ssl_context()
-            ):
-                if reason := said.get("error") or (said.get("errorDetail") or {}).get("message"):
-                    raise StreamRefusedError(str(reason))
-                layers.heard(said)
-                now = time.monotonic()
-                if now - told >= _BETWEEN:
-                    told = now
-                    self._tell(key, layers)
+            target = _target(image, platform)
+            async with aclosing(
+                engine_stream(engine.url, "POST", target, headers=headers, tls=engine.ssl_context())
+            ) as answer:
+                async for said in answer:
+                    if reason := said.get("error") or (said.get("errorDetail") or {}).get("message"):
+                        raise StreamRefusedError(str(reason))
+                    layers.heard(said)
+                    now = time.monotonic()
+                    if now - told >= _BETWEEN:
+                        told = now
+                        self._tell(key, layers)
             self._tell(key, layers)
             # an engine may end the connection early: only the image itself proves that it came
             if not await engine.call(f"look for the image {image}", lambda client: _present(client, image)):

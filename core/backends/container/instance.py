@@ -9,6 +9,7 @@ import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.backends.container.attached import AttachedOutput
@@ -16,6 +17,7 @@ from core.backends.container.copying import copy_into, sees
 from core.backends.container.engine import EngineError
 from core.backends.container.owed import remove_container
 from core.backends.container.rie import RIE_PORT, RieRuntime
+from core.backends.memory import TreeMemory
 from core.emulator.runtime_api import FunctionFacts, RuntimeApi
 from core.instances import InstanceExit
 from core.names import function_arn
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from core.backends.base import Launch
     from core.backends.container.engine import Engine
     from core.backends.container.specification import Mounted, Specification
+    from core.backends.memory import MemoryWatch
     from core.functions import LambdaFunction
 
 __all__ = ["ContainerInstance", "Ended", "how_it_ended"]
@@ -67,6 +70,7 @@ class ContainerInstance:
         ended: Callable[[ContainerInstance], None],
         let_go: Callable[[ContainerInstance], Awaitable[None]],
         owe: Callable[[str], None],
+        watch: MemoryWatch,
         buffered: bool = False,
         output_lag: float = 0.002,
     ) -> None:
@@ -77,6 +81,10 @@ class ContainerInstance:
         self.layers: str | None = None  # the digest of what is mounted at /opt
         self.ran_out = False  # the engine has said so
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self.memory: TreeMemory | None = None  # where its processes are this machine's too
+        self.memory_limit = function.memory_size * 1024 * 1024
+        self._watch = watch
+        self._busy = False
         self._output_lag = output_lag
         self._launch = launch
         self._ended = ended
@@ -110,6 +118,8 @@ class ContainerInstance:
             drain_output=self._drain,
             output_settled=self._output_settled,
             allow=self._allow,
+            peak_memory=self._peak_memory,
+            reset_memory=self._began,
         )
 
     # --- coming up
@@ -183,8 +193,10 @@ class ContainerInstance:
 
     def _start(self, client: Any) -> tuple[str, int]:
         client.start(self.id)
-        settings = client.inspect_container(self.id).get("NetworkSettings") or {}
+        found = client.inspect_container(self.id)
+        settings = found.get("NetworkSettings") or {}
         networks = settings.get("Networks") or {}
+        self.memory = _seen_from_here(self.id, int((found.get("State") or {}).get("Pid") or 0))
         address = next((str(n["IPAddress"]) for n in networks.values() if n.get("IPAddress")), "")
         published = (settings.get("Ports") or {}).get(f"{RIE_PORT}/tcp") or []
         return address, next((int(each["HostPort"]) for each in published), 0)
@@ -203,6 +215,34 @@ class ContainerInstance:
     def launched(self) -> bool:
         """Whether it has come up and nobody has asked it to end."""
         return self._launched and not self._asked
+
+    @property
+    def busy(self) -> bool:
+        """Whether it is in its init or serves an invocation, as far as memory is concerned."""
+        return self._busy and self._over is None
+
+    def out_of_memory(self) -> None:
+        """End it, as it uses more than the function has: the engine's own limit leaves room for a full `/tmp`."""
+        self.ran_out = True
+        _hold(asyncio.get_running_loop().create_task(self._kill(), name=f"kill {self.id[:12]}"))
+
+    async def _kill(self) -> None:
+        with self._whatever_happens("its memory"):
+            await self.engine.call("kill a container", lambda client: client.kill(self.id))
+
+    def _began(self) -> None:
+        self._busy = True
+        if self.memory is not None:
+            self._watch.watch(self)
+
+    def _peak_memory(self) -> int | None:
+        # asked for when an invocation's report is written: it is over
+        self._busy = False
+        if self.memory is None:
+            return None
+        if self._over is None:
+            self.memory.sample(thorough=False)
+        return self.memory.peak or None
 
     def _drain(self) -> None:
         if self._output is not None:
@@ -272,6 +312,7 @@ class ContainerInstance:
             except EngineError as error:
                 _log.warning("%s of %s: %s; it will be tried again", left[:12], self.function.function_name, error)
                 self._owe(left)
+        self._watch.forget(self)
         if self._output is not None:
             self._output.close()
         with self._whatever_happens("its Runtime API"):
@@ -286,6 +327,15 @@ class ContainerInstance:
             yield
         except Exception as error:
             _log.warning("ending %s of %s: %s: %s", self.id[:12], self.function.function_name, what, error)
+
+
+def _seen_from_here(container: str, pid: int) -> TreeMemory | None:
+    """The memory of a container's processes; None where they are not among those that are seen from here."""
+    try:
+        text = Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:
+        return None
+    return TreeMemory(pid) if container in text else None
 
 
 _held: set[asyncio.Task[None]] = set()
