@@ -3,11 +3,17 @@
 A test that takes `engine` runs once on Docker and once on Podman. Where one does not answer, or has no base image,
 it is skipped with the reason; `python -m tests.engines.daemons DIR` starts both, and
 `python -m tests.engines.base_image docker` makes the images.
+
+A test that starts a daemon of its own takes `may_start_daemons`: it needs root, the programs, and the word of whoever
+runs it, which is `STOKER_TEST_DAEMONS=1`. All these tests are marked `engines`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -17,6 +23,35 @@ import pytest_asyncio
 from core.runtime import LambdaRuntime
 from tests.core.waiting import until
 from tests.engines.engine import ENGINES, EngineUnderTest, Unavailable, find_engine
+
+_MARKING = {"found_engines", "may_start_daemons"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what takes an engine, by whatever way."""
+    for item in items:
+        if _MARKING & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.engines)
+
+
+@pytest.fixture(scope="session")
+def may_start_daemons() -> None:
+    """Skip, with the reason, unless daemons can and may be started here."""
+    missing = [name for name in ("dockerd", "containerd", "docker", "ip") if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)} to start a daemon: apt-get install docker.io iproute2")
+    if os.geteuid() != 0:
+        pytest.skip("needs root to start a daemon")
+    if os.environ.get("STOKER_TEST_DAEMONS") != "1":
+        pytest.skip("starts a daemon of its own: set STOKER_TEST_DAEMONS=1 to allow it")
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A temporary folder whose path leaves room for sockets."""
+    directory = Path(tempfile.mkdtemp(prefix="stk-"))
+    yield directory
+    shutil.rmtree(directory)
 
 
 @pytest.fixture(scope="session")
