@@ -23,8 +23,9 @@ import pytest_asyncio
 from core.runtime import LambdaRuntime
 from tests.core.waiting import until
 from tests.engines.engine import ENGINES, EngineUnderTest, Unavailable, find_engine
+from tests.engines.local_registry import PROGRAM, LocalRegistry, local_registry
 
-_MARKING = {"found_engines", "may_start_daemons"}
+_MARKING = {"found_engines", "started_registry", "may_start_daemons"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -55,6 +56,15 @@ def short_path() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
+def started_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRegistry]:
+    """A registry on loopback, for all tests together."""
+    if shutil.which(PROGRAM) is None:
+        pytest.skip(f"needs a registry of images: apt-get install {PROGRAM}")
+    with local_registry(tmp_path_factory.mktemp("registry")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
 def found_engines() -> Iterator[dict[str, EngineUnderTest | Unavailable]]:
     """Every engine by its name, or why it cannot be had."""
     found = {name: find_engine(name) for name in ENGINES}
@@ -76,6 +86,17 @@ def engine(
     yield found
     left = found.containers() - before
     assert not left, f"containers are left on {found.name}: {', '.join(sorted(left))}"
+
+
+@pytest.fixture
+def registry(engine: EngineUnderTest, started_registry: LocalRegistry) -> LocalRegistry:
+    """A registry that `engine` can pull from. All tests share it: give images names of your own in it."""
+    if not started_registry.is_trusted_by(engine.client):
+        pytest.skip(
+            f"needs {engine.name} to take images without TLS from 127.0.0.1 (registries.conf: "
+            '[[registry]] location = "127.0.0.1", insecure = true)'
+        )
+    return started_registry
 
 
 @pytest_asyncio.fixture
