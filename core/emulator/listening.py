@@ -16,7 +16,9 @@ def listening_socket(host: str, port: int, *, ahead: bool = False, receive_buffe
     `ahead` takes an address that this machine is only about to have (Linux). `receive_buffer`, in bytes,
     bounds what the kernel holds of each connection. Raises OSError.
     """
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # named, or asyncio leaves Nagle's algorithm on: a small piece then waits 40 ms for the one before
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if receive_buffer is not None:
