@@ -68,6 +68,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._closing = False
         self._eof = False
         self._in_head = False
+        self._head_got = 0  # bytes of a head that has not come whole
         self._parsing = False
         self._read_paused = False
         self._timer: asyncio.TimerHandle | None = None
@@ -272,9 +273,13 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._parse(pending)
 
     def _parse_one(self, data: bytes) -> None:
+        limit = self._owner.limits.head_size
         plain = None if self._in_head else read_request(data)
         if plain is not None:
             self._stop_watch()
+            if plain.end > limit:
+                self._refuse(431, "a head that is too large")
+                return
             self._plain = data[: plain.end]
             self._begin(plain, data[plain.end :])
             return
@@ -288,13 +293,20 @@ class HttpConnection(asyncio.BufferedProtocol):
             if not self._in_head:
                 self._in_head = True
                 self._watch(self._owner.limits.head_timeout)
+            self._head_got += len(data)
             return
         if not isinstance(event, h11.Request):
             self._refuse(400, "not a request")
             return
+        rest = self._parser.trailing_data[0]
+        size, self._head_got = self._head_got + len(data) - len(rest), 0
         self._in_head = False
         self._stop_watch()
-        self._begin(judged(event), self._parser.trailing_data[0])
+        if size > limit:
+            # h11 minds the size of a head only while it is not whole
+            self._refuse(431, "a head that is too large")
+            return
+        self._begin(judged(event), rest)
 
     def _begin(self, head: RequestHead, rest: bytes) -> None:
         chunked = head.length is None

@@ -157,6 +157,27 @@ async def test_a_head_that_is_too_large_is_refused() -> None:
         assert await client.closed()
 
 
+@pytest.mark.parametrize("special", [b"", b"Connection: keep-alive, x\r\n"], ids=["plain", "left to h11"])
+@pytest.mark.parametrize("pieces", [1, 2])
+async def test_a_head_that_comes_whole_is_held_to_the_same_size(special: bytes, pieces: int) -> None:
+    def head(size: int) -> bytes:
+        start, end = b"GET / HTTP/1.1\r\nHost: x\r\n" + special + b"A: ", b"\r\n\r\n"
+        return start + b"x" * (size - len(start) - len(end)) + end
+
+    async with serving(hello, limits=Limits(head_size=1000)) as (server, client):
+        for size, status in ((1000, 200), (1000, 200), (1001, 431)):
+            data = head(size)
+            if pieces == 2:
+                await client.send(data[:900])
+                async with asyncio.timeout(5):
+                    while not any(each._in_head for each in server._connections):  # noqa: ASYNC110 - nothing tells of half a head
+                        await asyncio.sleep(0)
+                data = data[900:]
+            await client.send(data)
+            assert (await client.answer()).status == status
+        assert await client.closed()
+
+
 async def test_an_idle_connection_is_closed_where_there_is_a_limit_and_only_there() -> None:
     async with serving(hello, limits=Limits(idle_timeout=0.05)) as (_, client):
         await client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
