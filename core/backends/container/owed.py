@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from core.backends.container.engine import EngineError
@@ -33,17 +34,24 @@ def remove_container(client: Any, container: str) -> None:
     from docker.errors import APIError, NotFound
 
     try:
-        client.remove_container(container, v=True, force=True)
+        _remove(client, container)
     except NotFound:
         return
     except APIError as error:
-        # somebody else is removing it: https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerDelete
-        if error.status_code != 409 or "already in progress" not in str(error):
-            raise
-        try:
-            client.wait(container, timeout=_ENDS, condition="removed")
-        except NotFound:
-            return
+        with suppress(NotFound):
+            if error.status_code == 409 and "already in progress" in str(error):
+                # somebody else is removing it: https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerDelete
+                client.wait(container, timeout=_ENDS, condition="removed")
+            elif "container state improper" in str(error):
+                # Podman cannot stop one that ends by itself in this moment
+                client.wait(container, timeout=_ENDS)
+                _remove(client, container)
+            else:
+                raise
+
+
+def _remove(client: Any, container: str) -> None:
+    client.remove_container(container, v=True, force=True)
 
 
 class Owed:
