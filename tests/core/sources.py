@@ -16,6 +16,8 @@ __all__ = ["Gate", "python_function", "scripted_function"]
 #   ["chunk", text]         write one chunk of a streamed response
 #   ["flood", count, size]  write `count` chunks of `size` bytes, numbered
 #   ["gate", fifo]          wait until the test opens the gate
+#   ["ask", variable, path] wait until the service answers whose URL is in that variable
+#   ["later", path, code]   end the process once the service in GATE_URL has answered, whatever runs then
 #   ["say", text]           print a line
 #   ["exit", code]          end the process
 #   ["fail", type, message] end the stream with an error trailer
@@ -24,7 +26,7 @@ __all__ = ["Gate", "python_function", "scripted_function"]
 #   ["kill"]                kill itself in the middle of a chunk
 #   ["spawn"]               leave a child behind that sleeps for long
 _SCRIPTED = """\
-import base64, json, os, signal, socket, subprocess, sys, time
+import base64, json, os, signal, socket, subprocess, sys, threading, time
 
 host, port = os.environ["AWS_LAMBDA_RUNTIME_API"].rsplit(":", 1)
 ROOT = "/2018-06-01/runtime/invocation/"
@@ -57,6 +59,19 @@ def chunk(sock, data):
     sock.sendall(b"%x\\r\\n" % len(data) + data + b"\\r\\n")
 
 
+def ask(variable, path):
+    where, _, at = os.environ[variable].partition("//")[2].rpartition(":")
+    with socket.create_connection((where, int(at))) as service:
+        service.sendall(f"GET /{path} HTTP/1.0\\r\\n\\r\\n".encode())
+        while service.recv(4096):
+            pass
+
+
+def later(path, code):
+    ask("GATE_URL", path)
+    os._exit(code)
+
+
 def respond(request, steps):
     sock = connect()
     sock.sendall(
@@ -76,6 +91,10 @@ def respond(request, steps):
         elif name == "gate":
             with open(args[0], "rb", buffering=0) as gate:
                 gate.read(2)
+        elif name == "ask":
+            ask(*args)
+        elif name == "later":
+            threading.Thread(target=later, args=args, daemon=True).start()
         elif name == "say":
             print(args[0], flush=True)
         elif name == "exit":
@@ -110,13 +129,15 @@ while True:
 """
 
 
-def scripted_function(folder: Path, name: str = "scripted", **fields: Any) -> LambdaFunction:
-    """A custom runtime that carries out the steps its event lists."""
+def scripted_function(
+    folder: Path, name: str = "scripted", *, python: str | None = None, **fields: Any
+) -> LambdaFunction:
+    """A custom runtime that carries out the steps its event lists, under this interpreter or the tests' own."""
     code = folder / f"{name}-code"
     code.mkdir(parents=True)
     bootstrap = code / "bootstrap"
     # the base interpreter: a function must not see what Stoker's own environment has
-    python = Path(sys.base_prefix) / "bin" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    python = python or f"{sys.base_prefix}/bin/python{sys.version_info[0]}.{sys.version_info[1]}"
     bootstrap.write_text(f"#!{python} -IS\n{_SCRIPTED}")
     bootstrap.chmod(0o755)
     settings: dict[str, Any] = {"timeout": 20, "memory_size": 256, **fields}
@@ -128,9 +149,9 @@ def python_function(folder: Path, source: str, name: str = "python", **fields: A
     code = folder / f"{name}-code"
     code.mkdir(parents=True)
     (code / "app.py").write_text(textwrap.dedent(source))
-    runtime = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    settings: dict[str, Any] = {"timeout": 20, "memory_size": 256, **fields}
-    return LambdaFunction(function_name=name, runtime=runtime, handler="app.handler", code=code, **settings)
+    own = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    settings: dict[str, Any] = {"runtime": own, "timeout": 20, "memory_size": 256, **fields}
+    return LambdaFunction(function_name=name, handler="app.handler", code=code, **settings)
 
 
 class Gate:

@@ -1,8 +1,8 @@
 """Real engines for tests: those that this machine runs, found as Stoker finds them.
 
-A test that takes `engine` runs once on Docker and once on Podman. Where one does not answer, or has no base image,
-it is skipped with the reason; `python -m tests.engines.daemons DIR` starts both, and
-`python -m tests.engines.base_image docker` makes the images.
+A test that takes `engine` runs once on Docker and once on Podman; one that takes `backend`, or a `bench` on it, also
+on processes. Where an engine does not answer, or has no base image, it is skipped with the reason;
+`python -m tests.engines.daemons DIR` starts both, and `python -m tests.engines.base_image docker` makes the images.
 
 A test that starts a daemon of its own takes `may_start_daemons`: it needs root, the programs, and the word of whoever
 runs it, which is `STOKER_TEST_DAEMONS=1`. All these tests are marked `engines`.
@@ -22,6 +22,7 @@ import pytest_asyncio
 
 from core.runtime import LambdaRuntime
 from tests.core.waiting import until
+from tests.engines.conformance import BACKENDS, BackendUnderTest, Bench
 from tests.engines.engine import ENGINES, EngineUnderTest, Unavailable, find_engine
 from tests.engines.local_registry import PROGRAM, LocalRegistry, local_registry
 
@@ -107,3 +108,23 @@ async def runtime(engine: EngineUnderTest, tmp_path: Path) -> AsyncIterator[Lamb
         yield opened
     left = [task.get_name() for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     assert not left, f"tasks are left: {left}"
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(
+    request: pytest.FixtureRequest,
+    found_engines: dict[str, EngineUnderTest | Unavailable],
+    tmp_path: Path,
+) -> BackendUnderTest:
+    """One backend after the other."""
+    found = found_engines.get(request.param)
+    if isinstance(found, Unavailable):
+        pytest.skip(found.reason)
+    return BackendUnderTest(request.param, found, tmp_path)
+
+
+@pytest_asyncio.fixture
+async def bench(backend: BackendUnderTest) -> AsyncIterator[Bench]:
+    """A Stoker whose functions run on that backend."""
+    async with backend.open() as opened:
+        yield opened
