@@ -39,9 +39,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def may_start_daemons() -> None:
     """Skip, with the reason, unless daemons can and may be started here."""
-    missing = [name for name in ("dockerd", "containerd", "docker", "ip") if shutil.which(name) is None]
+    missing = [name for name in ("dockerd", "containerd", "podman", "iptables", "ip") if shutil.which(name) is None]
     if missing:
-        pytest.skip(f"needs {', '.join(missing)} to start a daemon: apt-get install docker.io iproute2")
+        pytest.skip(f"needs {', '.join(missing)} to start a daemon: apt-get install docker.io podman iptables iproute2")
     if os.geteuid() != 0:
         pytest.skip("needs root to start a daemon")
     if os.environ.get("STOKER_TEST_DAEMONS") != "1":

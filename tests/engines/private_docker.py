@@ -6,64 +6,36 @@ settings: its containers reach this machine and nothing beyond. Needs root, and 
 
 from __future__ import annotations
 
-import json
-import random
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from ipaddress import IPv4Network
 from pathlib import Path
-from uuid import uuid4
 
-from tests.engines.programs import DaemonError, Program, sweep
+from tests.engines.bridge import Bridge
+from tests.engines.programs import Program, answers, socket_in, sweep
 
-__all__ = ["Bridge", "DockerDaemon", "answers", "private_docker"]
+__all__ = ["DockerDaemon", "private_docker"]
 
 _SECONDS = 60.0
-_LONGEST_SOCKET = 100
 _CONTAINERD = """\
 version = 2
 disabled_plugins = ["io.containerd.grpc.v1.cri"]
 """
 
 
-class Bridge:
-    """A network interface for containers, with the first free network that it comes across."""
-
-    def __init__(self) -> None:
-        self.name = f"stk{uuid4().hex[:10]}"
-        self.network = _free_network()
-        self.address = str(next(self.network.hosts()))
-
-    def make(self) -> None:
-        """Raises DaemonError."""
-        _ip("link", "add", self.name, "type", "bridge")
-        try:
-            _ip("address", "add", f"{self.address}/{self.network.prefixlen}", "dev", self.name)
-            _ip("link", "set", self.name, "up")
-        except BaseException:
-            self.remove()
-            raise
-
-    def remove(self) -> None:
-        """It may have gone already."""
-        with suppress(DaemonError):
-            _ip("link", "delete", self.name)
-
-
 class DockerDaemon:
     """`stop`, `kill` and `start` are of the daemon alone: its containerd runs until `close`."""
 
     def __init__(self, directory: Path, *, options: Sequence[str] = ()) -> None:
-        """`options` are more arguments for `dockerd`; the folder's path must be short, for the sockets in it."""
+        """`options` are more arguments for `dockerd`.
+
+        The folder's path must be short, for the sockets in it. Raises DaemonError.
+        """
         self.directory = directory.resolve()
-        self.socket = self.directory / "docker.sock"
+        self.socket = socket_in(self.directory, "docker.sock")
         self._options = tuple(options)
         self._containerd: Program | None = None
         self._daemon: Program | None = None
-        self._bridge = Bridge()
-        if len(str(self.socket)) > _LONGEST_SOCKET:
-            raise DaemonError(f"{self.socket} is too long for a socket's path")
+        self._bridge = Bridge(self.directory)
 
     @property
     def url(self) -> str:
@@ -184,47 +156,3 @@ def private_docker(directory: Path, *, options: Sequence[str] = ()) -> Iterator[
         yield daemon
     finally:
         daemon.close()
-
-
-def answers(url: str) -> bool:
-    """Whether an engine answers there."""
-    from docker import APIClient
-    from docker.errors import DockerException
-
-    try:
-        client = APIClient(base_url=url, version="1.41", timeout=5)
-        try:
-            return bool(client.ping())
-        finally:
-            client.close()
-    except (DockerException, OSError):
-        return False
-
-
-def _free_network() -> IPv4Network:
-    """One that no interface of this machine is in, nor any route of its own leads to."""
-    routes = json.loads(_ip("-json", "-4", "route", "show", "table", "all"))
-    taken = [_network(route["dst"]) for route in routes if route["dst"] != "default"]
-    # two that look at the same time had better not find the same
-    free = [
-        network
-        for network in IPv4Network("10.192.0.0/11").subnets(new_prefix=24)
-        if not any(network.overlaps(each) for each in taken if each.prefixlen >= 12)
-    ]
-    if not free:
-        raise DaemonError("every network of 10.192.0.0/11 is taken")
-    return random.choice(free)
-
-
-def _network(text: str) -> IPv4Network:
-    return IPv4Network(text, strict=False)
-
-
-def _ip(*arguments: str) -> str:
-    try:
-        done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise DaemonError("there is no ip: apt-get install iproute2") from None
-    if done.returncode != 0:
-        raise DaemonError(f"`ip {' '.join(arguments)}` failed: {done.stderr.strip()}")
-    return done.stdout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,9 +10,10 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["DaemonError", "Program", "sweep"]
+__all__ = ["DaemonError", "Program", "answers", "socket_in", "sweep"]
 
 _LOOK_AGAIN = 0.05  # seconds between two looks at a foreign program: nothing tells that it listens now
+_LONGEST_SOCKET = 100
 _OF_ENGINES = ("dockerd", "containerd", "containerd-shim", "docker-proxy", "podman", "conmon", "runc", "crun")
 
 
@@ -34,7 +34,7 @@ class Program:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
-                    env=None if environment is None else {**os.environ, **environment},
+                    env=environment,
                     start_new_session=True,
                 )
             except FileNotFoundError:
@@ -75,6 +75,29 @@ class Program:
 
     def _last_lines(self) -> str:
         return " | ".join(self._log.read_text(errors="replace").splitlines()[-5:])
+
+
+def answers(url: str) -> bool:
+    """Whether an engine answers there."""
+    from docker import APIClient
+    from docker.errors import DockerException
+
+    try:
+        client = APIClient(base_url=url, version="1.41", timeout=5)
+        try:
+            return bool(client.ping())
+        finally:
+            client.close()
+    except (DockerException, OSError):
+        return False
+
+
+def socket_in(directory: Path, name: str) -> Path:
+    """A socket's path, if the system can take it. Raises DaemonError."""
+    path = directory / name
+    if len(str(path)) > _LONGEST_SOCKET:
+        raise DaemonError(f"{path} is too long for a socket's path")
+    return path
 
 
 def sweep(directory: Path) -> None:
