@@ -58,7 +58,6 @@ class EndpointDialog(StokerDialog):
         self._busy = False
         self.moved = False
         """Whether the person has put it on another port, or turned it on."""
-        self.setMinimumWidth(640)
         self._state = self.say("")
         self._state.setObjectName("endpoint_state")
         self.port = whole_number("endpoint_port", "Port", (0, 65_535), least_means="any free port")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QFontMetrics, QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QDialog, QLabel, QLineEdit, QPushButton, QSpinBox, QToolButton, QWidget
 
@@ -164,7 +164,13 @@ async def test_the_dialog_has_the_lines_to_paste(window: MainWindow, on: str, tm
         ("boto3", f'boto3.client("lambda", endpoint_url="{on}")'),
         ("export", f"export AWS_ENDPOINT_URL_LAMBDA={on}"),
     ):
-        assert find(dialog, QLineEdit, f"endpoint_line_{name}").text() == line
+        field = find(dialog, QLineEdit, f"endpoint_line_{name}")
+        button = find(dialog, QPushButton, f"endpoint_copy_{name}")
+        assert field.text() == line
+        # side by side, and both inside
+        assert field.geometry().right() < button.geometry().left()
+        assert dialog.contentsRect().contains(button.geometry())
+        assert QFontMetrics(field.font()).horizontalAdvance(line) < field.width()
         click(dialog, f"endpoint_copy_{name}")
         assert QGuiApplication.clipboard().text() == line
         assert find(dialog, QPushButton, f"endpoint_copy_{name}").text() == "Copied"
