@@ -42,6 +42,13 @@ class _Running:
     pull: ImagePull
     task: asyncio.Task[None]
     waiting: int = 0
+    telling: asyncio.TimerHandle | None = None
+
+    def told(self) -> None:
+        """How far it is need not be told any more for now."""
+        if self.telling is not None:
+            self.telling.cancel()
+            self.telling = None
 
 
 class Images:
@@ -112,8 +119,8 @@ class Images:
 
     async def _pull(self, engine: Engine, key: tuple[str, str]) -> None:
         image, platform = key
-        layers = _Layers()
-        told = 0.0
+        layers, running = _Layers(), self._running[key]
+        loop = asyncio.get_running_loop()
         try:
             headers = await engine.call(f"pull {image}", lambda client: _credentials(client, image))
             target = _target(image, platform)
@@ -124,11 +131,10 @@ class Images:
                     if reason := said.get("error") or (said.get("errorDetail") or {}).get("message"):
                         raise StreamRefusedError(str(reason))
                     layers.heard(said)
-                    now = time.monotonic()
-                    if now - told >= _BETWEEN:
-                        told = now
-                        self._tell(key, layers)
-            self._tell(key, layers)
+                    if running.telling is None:
+                        # soon, also where the engine says nothing more for long
+                        running.telling = loop.call_later(_BETWEEN, self._tell, running, layers)
+            self._tell(running, layers)
             # an engine may end the connection early: only the image itself proves that it came
             if not await engine.call(f"look for the image {image}", lambda client: _present(client, image)):
                 raise StreamRefusedError("the engine stopped before it had all of it")
@@ -141,8 +147,8 @@ class Images:
         else:
             self._ended(key, PullState.DONE, "")
 
-    def _tell(self, key: tuple[str, str], layers: _Layers) -> None:
-        running = self._running[key]
+    def _tell(self, running: _Running, layers: _Layers) -> None:
+        running.told()
         running.pull = replace(
             running.pull, layers=layers.count, layers_done=layers.done, received=layers.received, total=layers.total
         )
@@ -151,6 +157,7 @@ class Images:
     def _ended(self, key: tuple[str, str], state: PullState, detail: str) -> None:
         running = self._running.pop(key, None)
         if running is not None:
+            running.told()
             running.pull = replace(running.pull, state=state, detail=detail)
             self._changed(running.pull)
 
