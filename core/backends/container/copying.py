@@ -53,6 +53,8 @@ def copy_into(client: Any, container: str, mounts: Sequence[Mounted]) -> None:
         with tarfile.open(fileobj=file, mode="w") as tar:
             for each in mounts:
                 tar.add(each.source, PurePosixPath(each.target).relative_to("/").as_posix(), filter=_roots)
+        # without the padding: Podman fails where its reader has gone at the archive's end, before all is sent
+        file.truncate(tar.offset)
         file.seek(0)
         client.put_archive(container, "/", file)
 

@@ -203,11 +203,11 @@ class _Layers:
 
 
 def _present(client: Any, image: str) -> bool:
-    from docker.errors import ImageNotFound
+    from docker.errors import NotFound
 
     try:
         client.inspect_image(image)
-    except ImageNotFound:
+    except NotFound:
         return False
     return True
 
