@@ -451,7 +451,7 @@ class ContainerBackend(LambdaBackend):
         if action == "oom":
             instance.ran_out = True
         elif action == "pause":
-            instance.exited(Ended(None, False, _PAUSED))
+            instance.exited(Ended(None, False, _PAUSED, stands_still=True))
         elif action in {"die", "died"}:
             text = attributes.get("exitCode") or attributes.get("containerExitCode") or ""
             code = int(text) if text.lstrip("-").isdecimal() else None
@@ -470,7 +470,7 @@ class ContainerBackend(LambdaBackend):
             if states.get(container) == "running":
                 await instance.listen()
             elif states.get(container) == "paused":
-                instance.exited(Ended(None, False, _PAUSED))
+                instance.exited(Ended(None, False, _PAUSED, stands_still=True))
             elif container not in states:
                 instance.exited(Ended(None, False, f"its container had gone when {self.name} was back"))
             elif instance.launched:

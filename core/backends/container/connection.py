@@ -23,6 +23,7 @@ _log = logging.getLogger(__name__)
 
 _FIRST_RETRY = 0.5  # seconds
 _LAST_RETRY = 5.0
+_GLANCE = 0.5  # seconds between two looks at whether a socket has appeared, which asks nobody
 _PATIENCE = 5.0  # seconds in which an engine must have said who it is
 _RETURNING = 30.0  # seconds for seeing after what ran while it was away
 
@@ -123,10 +124,18 @@ class Connection:
             if not self._asked.is_set():
                 self._asked.set()
                 self._changed()
-            await asyncio.sleep(wait)
+            await self._rest(wait)
             wait = min(wait * 2, _LAST_RETRY)
         self._asked.set()
         self._changed()
+
+    async def _rest(self, seconds: float) -> None:
+        """Before the next round: shorter where a socket appears, or is made anew."""
+        loop = asyncio.get_running_loop()
+        end, before = loop.time() + seconds, [place.made for place in self._places]
+        while (left := end - loop.time()) > 0 and before == [place.made for place in self._places]:  # noqa: ASYNC110
+            # no event tells of a file
+            await asyncio.sleep(min(left, _GLANCE))
 
     async def _found(self) -> bool:
         """Try every place once."""

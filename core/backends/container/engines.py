@@ -33,6 +33,15 @@ class Place:
         """Whether certainly nobody is there: it is a socket's path, and nothing has that path."""
         return self.url.startswith("unix://") and not Path(self.url.removeprefix("unix://")).exists()
 
+    @property
+    def made(self) -> tuple[int, int] | None:
+        """What tells a socket from one that was made anew at its path; None where nothing has that path."""
+        try:
+            found = Path(self.url.removeprefix("unix://")).stat()
+        except (OSError, ValueError):
+            return None
+        return found.st_ino, found.st_ctime_ns
+
 
 def places(environment: Mapping[str, str] | None = None, home: Path | None = None) -> list[Place]:
     """Every place where an engine may be, the likeliest of each name first. Reads files, asks nobody.

@@ -44,6 +44,8 @@ class Ended:
     code: int | None
     out_of_memory: bool
     reason: str
+    stands_still: bool = False
+    """Whether its processes are there, and will write no more."""
 
 
 def how_it_ended(code: int | None) -> str:
@@ -269,7 +271,7 @@ class ContainerInstance:
 
     async def _after_exit(self, ended: Ended) -> None:
         """First what it wrote last, then its end: the order in which they happened."""
-        if self._output is not None:
+        if self._output is not None and not ended.stands_still:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_OUTPUT):
                     await self._output.ended()
@@ -310,7 +312,9 @@ class ContainerInstance:
             try:
                 await self.engine.call("remove a container", lambda client: remove_container(client, left))
             except EngineError as error:
-                _log.warning("%s of %s: %s; it will be tried again", left[:12], self.function.function_name, error)
+                # as text: whoever keeps what is logged would keep the failed call's socket with it
+                name = self.function.function_name
+                _log.warning("%s of %s: %s; it will be tried again", left[:12], name, str(error))
                 self._owe(left)
         self._watch.forget(self)
         if self._output is not None:

@@ -108,6 +108,6 @@ class Owed:
         try:
             await engine.call("remove a container", lambda client: remove_container(client, container))
         except EngineError as error:
-            _log.warning("%s: %s", container[:12], error)
+            _log.warning("%s: %s", container[:12], str(error))
         else:
             self._containers.discard(container)
