@@ -1,7 +1,7 @@
 """`python -m tests.benchmarks [NAME ...]`: measures, and compares with the budgets.
 
-NAME is one of warm, cold, stream, pool, window, workbench, endpoint, or all (the default).
-`endpoint` installs what it compares with, from npm and PyPI, into a temporary folder.
+NAME is one of warm, cold, stream, pool, window, workbench, endpoint, containers, or all (the default).
+`endpoint` and `containers` install what they compare with, from npm and PyPI, into a temporary folder.
 On an otherwise idle machine; the budgets are for two cores. Exits 1 where a budget is missed.
 """
 
@@ -15,7 +15,7 @@ import sys
 
 from tests.benchmarks.report import Figure, print_table
 
-_ALL = ("warm", "cold", "stream", "pool", "window", "workbench", "endpoint")
+_ALL = ("warm", "cold", "stream", "pool", "window", "workbench", "endpoint", "containers")
 
 
 def main() -> int:

@@ -22,12 +22,15 @@ from typing import Any
 from tests.benchmarks.endpoint_functions import NODE_RUNTIME, node_code
 from tests.benchmarks.functions import echo
 
-__all__ = ["SkippedError", "sam_cli", "serverless_offline"]
+__all__ = ["SAM_RUNTIME", "SkippedError", "sam_cli", "serverless_offline"]
 
 # Version 14 and later need Serverless 4, which asks for a login.
 _SERVERLESS = ("serverless@3", "serverless-offline@13")
 _SAM = "aws-sam-cli"
 _SAM_PYTHON = "3.11"
+SAM_RUNTIME = f"python{_SAM_PYTHON}"
+"""What SAM CLI's function runs on."""
+
 _INSTALL_SECONDS = 420
 _START_SECONDS = 90
 
@@ -87,8 +90,11 @@ def serverless_offline(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 @contextlib.contextmanager
-def sam_cli(folder: Path) -> Iterator[tuple[str, str]]:
-    """SAM CLI's local start-lambda with containers kept warm: its version and its address. Raises SkippedError."""
+def sam_cli(folder: Path, *, warm: bool = True) -> Iterator[tuple[str, str]]:
+    """SAM CLI's local start-lambda: its version and its address. Raises SkippedError.
+
+    Unless `warm`, every invocation gets a container of its own, as it does by default.
+    """
     engine = _engine()
     architecture = "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
     base = f"public.ecr.aws/lambda/python:{_SAM_PYTHON}"
@@ -108,7 +114,7 @@ def sam_cli(folder: Path) -> Iterator[tuple[str, str]]:
     }
     port = _free_port()
     command = [own / "bin" / "sam", "local", "start-lambda", "--template", folder / "template.yaml"]
-    command += ["--warm-containers", "LAZY", "--skip-pull-image", "--port", str(port)]
+    command += ["--skip-pull-image", "--port", str(port), *(("--warm-containers", "LAZY") if warm else ())]
     command += ["--layer-cache-basedir", folder / "layers"]
     # what it builds on the base image
     built = f"{base}-rapid-{architecture}"
