@@ -11,7 +11,7 @@ from collections.abc import Callable
 from subprocess import Popen
 from typing import NamedTuple
 
-__all__ = ["Ending", "how_it_ended", "watch_exit"]
+__all__ = ["Ending", "how_it_ended", "signal_words", "watch_exit"]
 
 # as Go's runtime, in which Lambda's own supervisor is written, words them
 _SIGNALS: dict[int, str] = {
@@ -39,6 +39,11 @@ class Ending(NamedTuple):
     description: str
 
 
+def signal_words(number: int) -> str:
+    """A signal in Lambda's words, as in "signal: killed"."""
+    return f"signal: {_SIGNALS.get(number, f'signal {number}')}"
+
+
 def how_it_ended(process: Popen[bytes]) -> Ending:
     """How `process` ended, without reaping it, so that its pid stays its own."""
     dumped = False
@@ -52,7 +57,7 @@ def how_it_ended(process: Popen[bytes]) -> Ending:
         dumped = info.si_code == os.CLD_DUMPED
     if not killed:
         return Ending(status, None, f"exit status {status}")
-    words = f"signal: {_SIGNALS.get(status, f'signal {status}')}"
+    words = signal_words(status)
     return Ending(None, status, f"{words} (core dumped)" if dumped else words)
 
 

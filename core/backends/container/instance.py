@@ -17,6 +17,7 @@ from core.backends.container.copying import copy_into, sees
 from core.backends.container.engine import EngineError
 from core.backends.container.owed import remove_container
 from core.backends.container.rie import RIE_PORT, RieRuntime
+from core.backends.exits import signal_words
 from core.backends.memory import TreeMemory
 from core.emulator.runtime_api import FunctionFacts, RuntimeApi
 from core.instances import InstanceExit
@@ -52,7 +53,7 @@ def how_it_ended(code: int | None) -> str:
     """An exit code in words: above 128 it is the number of a signal."""
     if code is None:
         return "it ended"
-    return f"signal {code - 128}" if code > 128 else f"exit status {code}"
+    return signal_words(code - 128) if code > 128 else f"exit status {code}"
 
 
 class ContainerInstance:
