@@ -11,7 +11,7 @@ from core.names import function_arn, split_key
 
 if TYPE_CHECKING:
     from core.event_queue.entries import Entry
-    from core.runtime import LambdaRuntime
+    from core.event_queue.serving import Serving
 
 __all__ = ["Attempt", "attempt"]
 
@@ -29,7 +29,7 @@ class Attempt:
     cancelled: bool = False
 
 
-async def attempt(runtime: LambdaRuntime, entry: Entry, payload: bytes, keep: int) -> Attempt:
+async def attempt(runtime: Serving, entry: Entry, payload: bytes, keep: int) -> Attempt:
     """Invoke the function and wait for its end; up to `keep` bytes of the response are returned.
 
     One byte more is kept of a larger response, so that it can be told from one that just fits.

@@ -18,8 +18,8 @@ from core.journal import QueuedEvent
 from core.names import parse_function
 
 if TYPE_CHECKING:
+    from core.event_queue.serving import Serving
     from core.event_queue.troubles import Troubles
-    from core.runtime import LambdaRuntime
 
 __all__ = ["DROPPED", "MAX_EVENT", "SLICE", "Delivery"]
 
@@ -45,7 +45,7 @@ class Delivery:
     """Delivers events, any number of them side by side. `accepted` takes in what a destination is told."""
 
     def __init__(
-        self, runtime: LambdaRuntime, entries: Entries, troubles: Troubles, accepted: Callable[[QueuedEvent], None]
+        self, runtime: Serving, entries: Entries, troubles: Troubles, accepted: Callable[[QueuedEvent], None]
     ) -> None:
         self._runtime = runtime
         self._entries = entries

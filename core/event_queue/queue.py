@@ -34,8 +34,8 @@ from core.journal import QueuedEvent
 from core.names import LATEST, Target, split_key
 
 if TYPE_CHECKING:
+    from core.event_queue.serving import Serving
     from core.journal import QueuedHead
-    from core.runtime import LambdaRuntime
 
 __all__ = ["MAX_EVENT", "MAX_QUEUED", "MAX_QUEUED_BYTES", "EventQueue"]
 
@@ -57,7 +57,7 @@ class EventQueue:
     invocation like any other, with the event's request id at every attempt.
     """
 
-    def __init__(self, runtime: LambdaRuntime) -> None:
+    def __init__(self, runtime: Serving) -> None:
         self._runtime = runtime
         self._entries = Entries()
         self._troubles = Troubles(runtime.events.publish)
