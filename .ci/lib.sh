@@ -2,7 +2,12 @@
 
 say() { printf '%s\n' "$*"; }
 
-step() { printf '\n=== [%d:%02d] %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "$*"; }
+# Tells when a step begins, and how long the one before took.
+step() {
+  [ -z "${step_name-}" ] || say "--- $((SECONDS - step_began)) s: $step_name"
+  step_name=$* step_began=$SECONDS
+  printf '\n=== [%d:%02d] %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "$*"
+}
 
 fail() {
   printf '\nFAILED: %s\n' "$*" >&2
@@ -14,6 +19,7 @@ start_work() {
   work=$(mktemp -d "${TMPDIR:-/tmp}/stoker-ci.XXXXXX")
   chmod 711 "$work" # a test lets another user into a temporary folder
   screen_pid=""
+  engines_pid=""
   running_pid=""
   declare -gA lanes=()
   trap finish EXIT
@@ -22,6 +28,7 @@ start_work() {
   export STOKER_TEST_CACHE="$work/cache"
   export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore DEBIAN_FRONTEND=noninteractive
   unset PYTHONPATH PYTHONHOME VIRTUAL_ENV DISPLAY WAYLAND_DISPLAY QT_QPA_PLATFORM
+  unset DOCKER_HOST DOCKER_CONTEXT CONTAINER_HOST CONTAINERS_CONF CONTAINERS_REGISTRIES_CONF
 }
 
 finish() {
@@ -31,8 +38,10 @@ finish() {
   for pid in "$running_pid" "${!lanes[@]}"; do
     [ -z "$pid" ] || kill -TERM "$pid" 2>/dev/null
   done
+  end_engines
   for pid in $(pids_of_work); do kill -KILL "$pid" 2>/dev/null; done
   wait 2>/dev/null
+  remove_leavings
   remove "$work"
   exit "$status"
 }
@@ -41,6 +50,26 @@ finish() {
 remove() {
   chmod -R u+rwX "$1" 2>/dev/null
   rm -rf "$1"
+}
+
+# Mounts and bridges of engines that had no time to end; what is found is named.
+remove_leavings() {
+  local name
+  mounts_of_work | tac | while read -r name; do say "unmounting $name"; umount --lazy "$name"; done
+  for name in $(bridges_of_work); do say "removing the bridge $name"; ip link delete "$name"; done
+}
+
+mounts_of_work() {
+  cut -d ' ' -f 2 /proc/self/mounts | grep -F -- "$work/" || true
+}
+
+# Those that still are, of all whose names the tests' engines have written down.
+bridges_of_work() {
+  local note name
+  for note in $(find "$work" -maxdepth 6 -name bridge.name 2>/dev/null); do
+    name=$(cat "$note")
+    [ ! -e "/sys/class/net/$name" ] || echo "$name"
+  done
 }
 
 # --- lanes: commands side by side, each with a work folder, homes and temporary folders of its own ---
@@ -63,8 +92,9 @@ start_lane() {
 }
 
 in_lane() {
-  local name=$1 left
+  local name=$1
   shift
+  step_name=""
   trap - EXIT INT TERM HUP
   work="$work/$name"
   lanes=()
@@ -75,8 +105,8 @@ in_lane() {
   stop_screen
   [ -z "$(git -C "$work/stoker" status --porcelain)" ] \
     || fail "the tests left files in the tree: $(git -C "$work/stoker" status --porcelain | head -n 5)"
-  left=$(processes_of_work)
-  [ -z "$left" ] || fail "processes were left behind:"$'\n'"$left"
+  nothing_left
+  step "done"
   remove "$work"
 }
 
@@ -92,7 +122,7 @@ await_lanes() {
       fail "${lanes[$pid]} (exit $status)"
     fi
     step "${lanes[$pid]}: passed"
-    [ ! -e "$log" ] || grep -E '^=== \[|^=+ .*(passed|failed|error).* =+$|^window ' "$log" || true
+    [ ! -e "$log" ] || grep -E '^=== \[|^--- |^=+ .*(passed|failed|error).* =+$|^window ' "$log" || true
     unset "lanes[$pid]"
   done
 }
@@ -121,6 +151,16 @@ pids_of_work() {
     fi
   done 2>/dev/null
   return 0
+}
+
+nothing_left() {
+  local left
+  left=$(processes_of_work)
+  [ -z "$left" ] || fail "processes were left behind:"$'\n'"$left"
+  left=$(mounts_of_work)
+  [ -z "$left" ] || fail "mounts were left behind:"$'\n'"$left"
+  left=$(bridges_of_work)
+  [ -z "$left" ] || fail "bridges were left behind: $left"
 }
 
 processes_of_work() {
@@ -176,6 +216,49 @@ readme_command() {
   line=$(awk -v mark="<!-- command: $1 -->" '$0 == mark {found = 1; next} found && /^```/ {inside = 1; next} inside {print; exit}' "$root/README.md")
   [ -n "$line" ] || fail "README.md has no command named $1"
   printf '%s\n' "$line"
+}
+
+# Docker and Podman, each this lane's own, with the base images; python of a checkout that has been installed.
+start_engines() {
+  local checkout=$1 said="$work/engines.said"
+  mkdir "$work/e"
+  mkfifo "$said"
+  # as its own command line names the folder, `finish` finds it
+  (cd "$checkout" && exec .venv/bin/python -m tests.engines.daemons "$work/e") >"$said" &
+  engines_pid=$!
+  exec 4<"$said"
+  local line count=0
+  while [ "$count" -lt 2 ]; do
+    read -r -t 150 line <&4 || fail "the engines did not start: $(tail -n 5 "$work"/e/*/*.log 2>/dev/null)"
+    export "${line?}"
+    say "$line"
+    count=$((count + 1))
+  done
+  exec 4<&-
+}
+
+make_images() {
+  local checkout=$1 engine
+  for engine in docker podman; do
+    say "$engine: $(bounded 900 env -C "$checkout" .venv/bin/python -m tests.engines.base_image "$engine" | tr '\n' ' ')"
+  done
+}
+
+stop_engines() {
+  [ -n "$engines_pid" ] || return 0
+  kill -TERM "$engines_pid"
+  wait "$engines_pid" || fail "the engines did not end well (exit $?)"
+  engines_pid=""
+  unset DOCKER_HOST CONTAINER_HOST
+}
+
+# Whoever started them: they take down what they have mounted and made.
+end_engines() {
+  local pid
+  for pid in $(pids_of_work); do
+    tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -- '-m tests.engines.daemons' || continue
+    kill -TERM "$pid" 2>/dev/null && timeout 90 tail --pid="$pid" -f /dev/null
+  done
 }
 
 stop_screen() {
