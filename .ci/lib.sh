@@ -141,15 +141,13 @@ bounded() {
 
 # Processes whose program, folder, arguments or environment name the work folder (this shell and its screen aside).
 pids_of_work() {
-  local entry pid
-  for entry in /proc/[0-9]*; do
-    pid=${entry#/proc/}
-    [ "$pid" != "$$" ] && [ "$pid" != "$BASHPID" ] && [ "$pid" != "$screen_pid" ] || continue
-    if [[ "$(readlink "$entry/exe" 2>/dev/null)" == "$work"/* || "$(readlink "$entry/cwd" 2>/dev/null)" == "$work"/* ]] \
-      || cat "$entry/cmdline" "$entry/environ" 2>/dev/null | grep -qaF -- "$work/"; then
-      echo "$pid"
-    fi
-  done 2>/dev/null
+  local pid
+  {
+    grep -laFs -- "$work/" /proc/[0-9]*/cmdline /proc/[0-9]*/environ
+    find /proc/[0-9]*/exe /proc/[0-9]*/cwd -maxdepth 0 -lname "$work/*"
+  } 2>/dev/null | cut -d / -f 3 | sort -nu | while read -r pid; do
+    [ "$pid" = "$$" ] || [ "$pid" = "$BASHPID" ] || [ "$pid" = "$screen_pid" ] || [ ! -e "/proc/$pid" ] || echo "$pid"
+  done
   return 0
 }
 
@@ -166,7 +164,7 @@ nothing_left() {
 processes_of_work() {
   local pid
   for pid in $(pids_of_work); do
-    printf '%s %s\n' "$pid" "$(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | cut -c1-160)"
+    printf '%s %s\n' "$pid" "$(cat "/proc/$pid/cmdline" 2>/dev/null | tr '\0' ' ' | cut -c1-160)"
   done
 }
 
@@ -256,7 +254,7 @@ stop_engines() {
 end_engines() {
   local pid
   for pid in $(pids_of_work); do
-    tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -- '-m tests.engines.daemons' || continue
+    grep -qas -- tests.engines.daemons "/proc/$pid/cmdline" || continue
     kill -TERM "$pid" 2>/dev/null && timeout 90 tail --pid="$pid" -f /dev/null
   done
 }
