@@ -141,12 +141,12 @@ bounded() {
 
 # Processes whose program, folder, arguments or environment name the work folder (this shell and its screen aside).
 pids_of_work() {
-  local pid
+  local pid self=$BASHPID
   {
     grep -laFs -- "$work/" /proc/[0-9]*/cmdline /proc/[0-9]*/environ
     find /proc/[0-9]*/exe /proc/[0-9]*/cwd -maxdepth 0 -lname "$work/*"
   } 2>/dev/null | cut -d / -f 3 | sort -nu | while read -r pid; do
-    [ "$pid" = "$$" ] || [ "$pid" = "$BASHPID" ] || [ "$pid" = "$screen_pid" ] || [ ! -e "/proc/$pid" ] || echo "$pid"
+    [ "$pid" = "$$" ] || [ "$pid" = "$self" ] || [ "$pid" = "$screen_pid" ] || [ ! -e "/proc/$pid" ] || echo "$pid"
   done
   return 0
 }

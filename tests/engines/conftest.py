@@ -32,9 +32,10 @@ _MARKING = {"found_engines", "started_registry", "may_start_daemons"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what takes an engine, by whatever way."""
+    """Mark what takes an engine, by whatever way; a test that is about all backends runs on processes without one."""
     for item in items:
-        if _MARKING & set(getattr(item, "fixturenames", ())):
+        parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        if _MARKING & set(getattr(item, "fixturenames", ())) and parameters.get("backend") != "process":
             item.add_marker(pytest.mark.engines)
 
 
