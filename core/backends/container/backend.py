@@ -6,39 +6,29 @@ import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from core.backends.base import BackendHealth, LambdaBackend, StaleCandidate, current_launch
+from core.backends.base import BackendHealth, LambdaBackend, StaleCandidate
 from core.backends.container import stale
-from core.backends.container.connection import Connected, Connection
-from core.backends.container.copying import cannot_see
+from core.backends.container.bring_up import BringUp, Surroundings
+from core.backends.container.connection import Connection
 from core.backends.container.engine import Engine, EngineError
 from core.backends.container.images import Images, PullFailedError
 from core.backends.container.instance import ContainerInstance, Ended, how_it_ended
 from core.backends.container.labels import INSTANCE, Labels
 from core.backends.container.owed import Owed
-from core.backends.container.relays import Relays
-from core.backends.container.rie import RIE_PORT
+from core.backends.container.roster import Roster
 from core.backends.container.shell import shell_command
 from core.backends.container.specification import (
-    Specification,
-    command_of,
-    environment_of,
     image_of,
-    local_ports,
-    mounts_of,
     platform_of,
 )
-from core.backends.container.transport import BUFFERED, HostUnreachableError, Way, ready_or_unreachable
+from core.backends.container.transport import BUFFERED, Way
 from core.backends.container.usage import UsageStreams
 from core.backends.memory import MemoryWatch
-from core.emulator.runtime_api import InitError, RuntimeApi
 from core.errors import (
     BackendUnavailableError,
-    ContainerStartFailedError,
     ImagePullError,
-    InitFailedError,
     NoCodeZipError,
     UnsupportedRuntimeError,
 )
@@ -57,10 +47,6 @@ __all__ = ["ContainerBackend"]
 
 _log = logging.getLogger(__name__)
 
-# seconds; of 300 lines each, Docker passed nine on later than the response, by 0.4 ms at most, and
-# Podman 28, by 5 ms in the 99th percentile
-_DOCKER_LAG = 0.001
-_PODMAN_LAG = 0.005
 _PAUSED = "somebody paused its container"
 
 _RESPONSES = {
@@ -93,12 +79,8 @@ class ContainerBackend(LambdaBackend):
         self.name = name
         self._rules = ImageRules(image_rules)
         self._images = Images(name, self._pull_changed)
-        self._forced = way
-        self._way = way
         self._owner_id = owner_id
         self._owner = owner
-        self._local = local
-        self._archives = archives
         self._connection = Connection(
             name,
             places,
@@ -107,14 +89,25 @@ class ContainerBackend(LambdaBackend):
             arrived=self._reconcile,
             happened=self._happened,
         )
-        self._instances: dict[str, ContainerInstance] = {}  # by their containers' ids
-        self._names: dict[ContainerInstance, str] = {}
-        self._relays = Relays()
         self._usage = UsageStreams()
         self._sampling = ThreadPoolExecutor(1, thread_name_prefix=f"stoker-{name}-memory")
         self._memory = MemoryWatch(self._sampling)
-        self._sees_files: bool | None = None  # found out by the first container
         self._owed = Owed(self._engine)
+        self._roster = Roster(local)
+        self._bring_up = BringUp(
+            Surroundings(
+                backend=name,
+                owner_id=owner_id,
+                roster=self._roster,
+                archives=archives,
+                images=self._images,
+                rules=self._rules,
+                memory=self._memory,
+                ended=self._forget,
+                owe=self._owed.add,
+            ),
+            way,
+        )
         self._closed = False
 
     async def start(self) -> None:
@@ -128,7 +121,7 @@ class ContainerBackend(LambdaBackend):
         self._closed = True
         await self._images.aclose()
         await self._usage.aclose()
-        await asyncio.gather(*(instance.remove() for instance in tuple(self._names)), return_exceptions=True)
+        await asyncio.gather(*(instance.remove() for instance in self._roster.all()), return_exceptions=True)
         await self._owed.aclose()
         if self._owed and self._owner is not None:
             _log.warning(
@@ -147,7 +140,7 @@ class ContainerBackend(LambdaBackend):
         """Where the engine was found, and whether responses stream."""
         told = self._connection.told()
         if self._connection.now is not None:
-            told["responses"] = _RESPONSES[self._way]
+            told["responses"] = _RESPONSES[self._bring_up.way]
         return told
 
     def unsupported(self, function: LambdaFunction) -> str | None:
@@ -160,7 +153,7 @@ class ContainerBackend(LambdaBackend):
 
     def held_archives(self) -> frozenset[str]:
         """What living containers run from beside their functions' own archives."""
-        return frozenset(instance.layers for instance in self._names if instance.layers is not None)
+        return frozenset(instance.layers for instance in self._roster.all() if instance.layers is not None)
 
     def _engine(self) -> Engine | None:
         return self._connection.now.engine if self._connection.now is not None else None
@@ -168,8 +161,7 @@ class ContainerBackend(LambdaBackend):
     def _changed(self) -> None:
         if self._connection.now is None:
             # another engine may come
-            self._way = self._forced
-            self._sees_files = None
+            self._bring_up.forget()
         else:
             if self._owner is not None:
                 self._owner.uses(self.name)
@@ -219,7 +211,6 @@ class ContainerBackend(LambdaBackend):
         deploy_id: str,
     ) -> WarmInstance:
         """Create and start a container, and wait for its runtime's first `next`."""
-        launch = current_launch()
         if (reason := self.unsupported(function)) is not None:
             raise UnsupportedRuntimeError(function.runtime or "an image", self.name, reason)
         if function.image_uri is None and code_zip is None:
@@ -228,181 +219,10 @@ class ContainerBackend(LambdaBackend):
         engine = self._connection.now
         if engine is None or self._closed:
             raise BackendUnavailableError(self.name, self.health().detail)
-        way = self._way
-        if way is not Way.IMAGE:
-            try:
-                return await self._launch(function, engine, (code_zip, layers, deploy_id), way)
-            except HostUnreachableError as error:
-                if self._forced is Way.HOST:
-                    raise ContainerStartFailedError(function.function_name, error.reason) from error
-                _log.warning("%s: %s; responses are %s", self.name, error.reason, BUFFERED)
-                self._way = Way.IMAGE
-                launch.note("transport", f"{BUFFERED}: {error.reason}")
-        return await self._launch(function, engine, (code_zip, layers, deploy_id), Way.IMAGE)
-
-    async def _launch(
-        self,
-        function: LambdaFunction,
-        engine: Connected,
-        parts: tuple[Archive | None, Sequence[Archive], str],
-        way: Way | None,
-    ) -> WarmInstance:
-        """One attempt by one way; None tries whether the host can be reached. Raises HostUnreachableError then."""
-        launch = current_launch()
-        code_zip, layers, deploy_id = parts
-        buffered = way is Way.IMAGE
-        instance = ContainerInstance(
-            engine=engine.engine,
-            function=function,
-            launch=launch,
-            ended=self._forget,
-            let_go=self._relays.release,
-            owe=self._owed.add,
-            watch=self._memory,
-            buffered=buffered,
-            output_lag=_PODMAN_LAG if engine.facts.podman else _DOCKER_LAG,
-        )
-        name = launch.instance_id if self._local.get(launch.instance_id) is None else f"i-{instance.token[:12]}"
-        endpoint = self._local.register(name, instance.api)
-        self._names[instance] = name
-        try:
-            launch.phase("create")
-            whole = await self._one_layer(instance, layers)
-            labels = Labels(self._owner_id, name, function.function_name, deploy_id)
-            address = await self._create(instance, engine, labels, (code_zip, whole))
-            launch.phase("start")
-            await self._start(instance)
-            launch.phase("init")
-            await self._wait_ready(instance, address, launch.init_timeout, trial=way is None)
-        except BaseException:
-            await asyncio.shield(instance.remove())
-            raise
-        if way is None:
-            self._way = Way.HOST
-        details = {"container": instance.id[:12]}
-        if buffered:
-            details["transport"] = BUFFERED
-        return WarmInstance(endpoint, ContainerHandle(instance.id), details)
-
-    async def _one_layer(self, instance: ContainerInstance, layers: Sequence[Archive]) -> Archive | None:
-        """All layers as one: a directory can be mounted at `/opt` only once."""
-        if not layers:
-            return None
-        whole = layers[0] if len(layers) == 1 else await self._archives.merge(layers)
-        instance.layers = whole.digest
-        return whole
-
-    async def _create(
-        self,
-        instance: ContainerInstance,
-        engine: Connected,
-        labels: Labels,
-        archives: tuple[Archive | None, Archive | None],
-    ) -> str | None:
-        """Create the container; returns its Runtime API's address, None where its image serves it."""
-        function = instance.function
-        address: str | None = None
-        if isinstance(instance.api, RuntimeApi):
-            try:
-                address = await instance.api.start(engine.host, ahead=True)
-            except OSError as error:
-                reason = f"its Runtime API cannot listen on {engine.host}: {error}"
-                raise HostUnreachableError(reason) from error
-        if ports := local_ports(function):
-            for trouble in await self._relays.acquire(instance, engine.host, ports):
-                current_launch().note("services", trouble)
-        entrypoint, command, directory = command_of(function)
-        specification = Specification(
-            labels=labels,
-            image=self._rules.apply(image_of(function)),
-            platform=platform_of(function.architecture),
-            command=command,
-            entrypoint=entrypoint,
-            working_directory=directory,
-            environment=environment_of(function, instance.token, address),
-            mounts=mounts_of(function, *(each.directory if each else None for each in archives)),
-            memory_mb=function.memory_size,
-            tmp_mb=function.ephemeral_storage,
-            host="host-gateway" if engine.host.startswith("127.") else engine.host,
-            publish_port=RIE_PORT if address is None else None,
-        )
-        await self._create_with_image(instance, engine, specification)
-        self._instances[instance.id] = instance
-        return address
-
-    async def _create_with_image(
-        self, instance: ContainerInstance, engine: Connected, specification: Specification
-    ) -> None:
-        """Create the container. Its image is fetched, and code copied, only once the engine says that it must be."""
-        launch, name = current_launch(), instance.function.function_name
-        pulled = False
-        try:
-            while True:
-                specification = replace(specification, copied=self._sees_files is False)
-                try:
-                    await instance.create(specification)
-                except EngineError as error:
-                    if cannot_see(error) and not specification.copied:
-                        self._copies(error.reason)
-                    elif error.missing and "image" in error.reason.lower() and not pulled:
-                        launch.phase("pull")
-                        await self._images.fetch(engine.engine, specification.image, specification.platform)
-                        pulled = True
-                    else:
-                        raise
-                else:
-                    if not engine.facts.podman or self._sees_files is not None or await self._looked(instance):
-                        return
-                    await instance.uncreate()
-                launch.phase("create")
-        except EngineError as error:
-            raise ContainerStartFailedError(name, str(error)) from error
-        except PullFailedError as error:
-            reason = str(ImagePullError(specification.image, self.name, error.reason))
-            raise ContainerStartFailedError(name, reason) from error
-
-    async def _looked(self, instance: ContainerInstance) -> bool:
-        """Find out whether this engine mounts what is on this machine; True where it may."""
-        self._sees_files = await instance.sees_files()
-        if self._sees_files is False:
-            self._copies("it mounts an empty directory")
-        return self._sees_files is not False
-
-    def _copies(self, why: str) -> None:
-        _log.info("%s does not see this machine's files: code is copied (%s)", self.name, why)
-        self._sees_files = False
-
-    async def _start(self, instance: ContainerInstance) -> None:
-        try:
-            await instance.start()
-        except EngineError as error:
-            name = instance.function.function_name
-            raise ContainerStartFailedError(name, str(error), tuple(instance.tail)) from error
-        self._relays.let_in(instance, instance.address)
-
-    async def _wait_ready(
-        self, instance: ContainerInstance, address: str | None, timeout: float, *, trial: bool
-    ) -> None:
-        try:
-            if trial and address is not None:
-                await ready_or_unreachable(instance, address, timeout)
-            else:
-                await instance.ready(timeout)
-        except InitError as error:
-            raise InitFailedError(
-                instance.function.function_name,
-                error.error_type,
-                error.payload,
-                reason=str(error),
-                log_tail=tuple(instance.tail),
-                timed_out=error.timed_out,
-            ) from error
+        return await self._bring_up.launch(engine, function, code_zip, layers, deploy_id)
 
     def _forget(self, instance: ContainerInstance) -> None:
-        name = self._names.pop(instance, None)
-        if name is not None:
-            self._local.remove(name)
-        self._instances.pop(instance.id, None)
+        self._roster.forget(instance)
         self._usage.forget(instance.id)
 
     async def terminate(self, handle: BackendHandle) -> None:
@@ -410,21 +230,21 @@ class ContainerBackend(LambdaBackend):
 
         Source: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-shutdown
         """
-        instance = self._instances.get(handle.id) if isinstance(handle, ContainerHandle) else None
+        instance = self._roster.of(handle.id) if isinstance(handle, ContainerHandle) else None
         if instance is not None:
             await asyncio.shield(instance.remove())
 
     def usage(self, handle: BackendHandle) -> MemoryUsage | None:
         """What the engine tells of it; asking keeps the engine telling. None while that is on its way."""
         now = self._connection.now
-        if not isinstance(handle, ContainerHandle) or handle.id not in self._instances or now is None:
+        if not isinstance(handle, ContainerHandle) or self._roster.of(handle.id) is None or now is None:
             return None
         return self._usage.ask(now.engine, handle.id)
 
     def shell_command(self, handle: BackendHandle) -> str | None:
         """As the engine's own program takes it, with the socket where that is not its usual one."""
         now = self._connection.now
-        if not isinstance(handle, ContainerHandle) or handle.id not in self._instances or now is None:
+        if not isinstance(handle, ContainerHandle) or self._roster.of(handle.id) is None or now is None:
             return None
         return shell_command(now.engine.url, handle.id[:12], podman=now.facts.podman)
 
@@ -442,9 +262,9 @@ class ContainerBackend(LambdaBackend):
     # --- what the engine tells
 
     def _happened(self, action: str, container: str, attributes: dict[str, str]) -> None:
-        instance = self._instances.get(container)
+        instance = self._roster.of(container)
         if instance is None:
-            if action == "create" and attributes.get(INSTANCE) not in self._names.values():
+            if action == "create" and attributes.get(INSTANCE) not in self._roster.names():
                 # the engine answered so late that nobody waits for it any more
                 self._owed.add(container)
             return
@@ -463,9 +283,9 @@ class ContainerBackend(LambdaBackend):
         states = {each["Id"]: str(each.get("State", "")) for each in found}
         for each in found:
             labels = Labels.read(each.get("Labels"))
-            if labels is not None and labels.instance not in self._names.values():
+            if labels is not None and labels.instance not in self._roster.names():
                 self._owed.add(each["Id"])
-        for container, instance in tuple(self._instances.items()):
+        for container, instance in self._roster.created():
             instance.engine = engine
             if states.get(container) == "running":
                 await instance.listen()
