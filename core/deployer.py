@@ -95,19 +95,25 @@ class Deployer:
     async def publish(self, name: str, description: str | None, check: Check | None) -> LambdaFunction:
         """Freeze it as its next version, unless that is what the last one is."""
         async with self._changing:
-            self._deploys.get(name)
+            latest = self._deploys.get(name)
             if check is not None:
                 check()
-            published = self._deploys.versions(name)
-            if published:
-                last = published[-1]
-                if self._deploys.freeze(name, int(last.function.version), None).deploy_id == last.deploy_id:
-                    return last.function
             details = self._registry.details.get(name) or Details(name=name)
             number = details.next_version
+            published = self._deploys.versions(name)
+            if published and published[-1].function.version == str(number - 1):
+                last = published[-1]
+                if details.published is None:  # by a Stoker that did not write it down
+                    same = self._deploys.freeze(name, number - 1, None).deploy_id == last.deploy_id
+                else:
+                    same = details.published == latest.modified
+                if same:
+                    return last.function
             deploy = self._deploys.freeze(name, number, description)
             # counted first: a number that was given once is never given again
-            await self._registry.details.put(replace(details, next_version=number + 1))
+            details = await self._registry.details.put(
+                replace(details, next_version=number + 1, published=latest.modified)
+            )
             await self._registry.details.put(replace(details, qualifier=str(number)))
             await self._take_in(deploy)
         return deploy.function

@@ -106,3 +106,32 @@ async def test_a_version_that_was_removed_is_not_found_and_latest_goes_on(
     assert refused(error)[:2] == (404, "ResourceNotFoundException")
     assert await answer(lambda_client, call, "leaving") == ["one", "$LATEST"]
     assert instance.id not in {each.id for each in runtime.instances()}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"Description": "another"},
+        {"Role": "arn:aws:iam::000000000000:role/another"},
+        {"TracingConfig": {"Mode": "Active"}},
+        {"Timeout": 7},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+async def test_whatever_was_changed_is_a_new_version_and_once_only(
+    lambda_client: Any, call: Call, change: dict[str, Any]
+) -> None:
+    await call(create, lambda_client, "changed", Publish=True)
+    await call(lambda_client.update_function_configuration, FunctionName="changed", **change)
+    for _ in range(2):
+        found = await call(lambda_client.publish_version, FunctionName="changed")
+        assert found["Version"] == "2"
+        assert {name: found[name] for name in change} == change
+
+
+async def test_after_the_last_version_was_removed_the_same_again_is_a_new_one(lambda_client: Any, call: Call) -> None:
+    await call(create, lambda_client, "back", Publish=True)
+    await call(lambda_client.update_function_configuration, FunctionName="back", Timeout=7, MemorySize=256)
+    await call(lambda_client.publish_version, FunctionName="back")
+    await call(lambda_client.delete_function, FunctionName="back", Qualifier="2")
+    assert (await call(lambda_client.publish_version, FunctionName="back"))["Version"] == "3"
