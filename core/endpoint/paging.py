@@ -21,6 +21,7 @@ Source: https://docs.aws.amazon.com/lambda/latest/api/API_ListFunctions.html
 """
 
 _MOST = 10_000
+_AFTER = ">"
 
 T = TypeVar("T")
 
@@ -41,11 +42,15 @@ def page(call: Call, items: Iterable[T], key: Callable[[T], str], *, most: int =
 
 
 def _written(key: str) -> str:
-    return base64.urlsafe_b64encode(key.encode()).decode("ascii")
+    # a marker is never empty, as a key may be
+    return base64.urlsafe_b64encode(f"{_AFTER}{key}".encode()).decode("ascii")
 
 
 def _read(marker: str) -> str:
     try:
-        return base64.b64decode(marker, altchars=b"-_", validate=True).decode()
+        text = base64.b64decode(marker, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
-        raise ApiError.invalid("Marker is none that a list has given") from None
+        text = ""
+    if not text.startswith(_AFTER):
+        raise ApiError.invalid("Marker is none that a list has given")
+    return text.removeprefix(_AFTER)

@@ -135,3 +135,17 @@ async def test_after_the_last_version_was_removed_the_same_again_is_a_new_one(la
     await call(lambda_client.publish_version, FunctionName="back")
     await call(lambda_client.delete_function, FunctionName="back", Qualifier="2")
     assert (await call(lambda_client.publish_version, FunctionName="back"))["Version"] == "3"
+
+
+@pytest.mark.parametrize("size", [1, 2])
+async def test_all_pages_together_have_every_version(lambda_client: Any, call: Call, size: int) -> None:
+    await call(create, lambda_client, "paged", Publish=True)
+    await call(lambda_client.update_function_code, FunctionName="paged", ZipFile=says("two"), Publish=True)
+
+    def versions() -> list[str]:
+        pages = lambda_client.get_paginator("list_versions_by_function").paginate(
+            FunctionName="paged", PaginationConfig={"PageSize": size}
+        )
+        return [each["Version"] for page in pages for each in page["Versions"]]
+
+    assert await call(versions) == ["$LATEST", "1", "2"]
