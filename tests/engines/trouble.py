@@ -142,7 +142,7 @@ async def nothing_left(*engines: EngineUnderTest) -> AsyncIterator[None]:
 def _on(engine: EngineUnderTest) -> dict[str, set[str]]:
     client: Any = engine.client
     found = {
-        "networks": {each["Id"] for each in client.networks()},
+        "networks": {each["Name"] for each in client.networks()},
         "volumes": {each["Name"] for each in client.volumes().get("Volumes") or []},
     }
     # the test's own connections are not what is asked for

@@ -178,7 +178,8 @@ class Engine:
             failure = self.failure(what, error)
             if failure is None:
                 raise
-            raise failure from error
+        # outside of the handler: whoever keeps the failure would keep the SDK's frames, and their sockets, with it
+        raise failure
 
 
 def _is_cancelled() -> bool:

@@ -123,6 +123,9 @@ class Specification:
             name=self.name,
             ports=[self.publish_port] if self.publish_port is not None else None,
             platform=self.platform,
+            # whoever stops it, an engine that shuts down above all, need not wait: as the first process of
+            # its container a runtime does not hear SIGTERM
+            stop_signal="SIGKILL",
             stdin_open=False,
             tty=False,
         )
