@@ -48,6 +48,11 @@ class Ended:
     stands_still: bool = False
     """Whether its processes are there, and will write no more."""
 
+    @property
+    def signal(self) -> int | None:
+        """The signal that ended it, as far as the code tells."""
+        return self.code - 128 if self.code is not None and self.code > 128 else None
+
 
 def how_it_ended(code: int | None) -> str:
     """An exit code in words: above 128 it is the number of a signal."""
@@ -288,6 +293,7 @@ class ContainerInstance:
         self._launch.exited(
             InstanceExit(
                 code=ended.code,
+                signal=ended.signal,
                 reason="used more memory than the function has" if ended.out_of_memory else ended.reason,
                 log_tail=tuple(self.tail),
                 out_of_memory=ended.out_of_memory,
