@@ -31,11 +31,6 @@ _SIGNALS: dict[int, str] = {
 }
 
 
-def signal_words(number: int) -> str:
-    """How Lambda tells of an end by this signal."""
-    return f"signal: {_SIGNALS.get(number, f'signal {number}')}"
-
-
 class Ending(NamedTuple):
     """Exit status or signal of a process that has ended, and Lambda's words for it."""
 

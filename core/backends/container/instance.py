@@ -86,6 +86,7 @@ class ContainerInstance:
         self.function = function
         self.token = secrets.token_hex(16)
         self.id = ""
+        self.specification: Specification | None = None  # once it was asked for
         self.layers: str | None = None  # the digest of what is mounted at /opt
         self.ran_out = False  # the engine has said so
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
@@ -138,6 +139,7 @@ class ContainerInstance:
         Raises EngineError.
         """
         engine = self.engine
+        self.specification = specification
         self._name = specification.name
         self._creating = asyncio.ensure_future(engine.call("create a container", specification.create))
         # the engine goes on with it whatever becomes of this task: `remove` waits for it
