@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 
 from core.errors import LambdaRuntimeError
@@ -26,6 +26,11 @@ class Prepulls:
         self._later: set[str] = set()  # functions whose backend is offline
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._unsubscribe = events.subscribe(self._heard)
+
+    def want(self, names: Iterable[str]) -> None:
+        """Fetch the images of these functions too."""
+        for name in names:
+            self._want(name)
 
     async def aclose(self) -> None:
         """Begin none any more, and give up those under way."""

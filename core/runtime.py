@@ -436,6 +436,15 @@ class LambdaRuntime:
         if image is not None:
             await backend.prepull_image(image, function.architecture)
 
+    def image_of(self, name: str) -> str | None:
+        """The image that a function's instances run on, as its engine is asked for it; None where there is none.
+
+        Raises FunctionNotFoundError.
+        """
+        function = self.function(name)
+        backend = self._backends.get(self._backend_of(function))
+        return backend.image_of(function) if backend else None
+
     def pulls(self) -> list[ImagePull]:
         """The images that are being fetched, of all backends."""
         return [pull for backend in self._backends.values() for pull in backend.pulls()]
@@ -511,6 +520,8 @@ class LambdaRuntime:
             self.settings = self.settings.with_overrides(default_backend=name)
             self._deployer.backend_changed()
             self.events.publish(DefaultBackendChanged(backend=name))
+            if self._prepulls is not None:
+                self._prepulls.want(function.function_name for function in self.functions() if function.backend is None)
 
     # --- history and saved events
 

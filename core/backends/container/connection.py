@@ -99,7 +99,6 @@ class Connection:
             "address": now.place.url,
             "found by": now.place.found_by,
             "API": now.facts.api_version,
-            "architecture": now.facts.architecture,
         }
 
     async def asked(self) -> None:
