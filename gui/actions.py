@@ -41,6 +41,9 @@ class Actions(QObject):
         self.reload = self._make(
             "reload", "Reload code", "Read the selected function's code again from where it came", "F5"
         )
+        self.pull_image = self._make(
+            "pull_image", "Pull image", "Fetch the image that the selected function runs on", "F6"
+        )
         self.clone = self._make("clone", "Clone…", "Add a copy of the selected function", "Ctrl+D")
         self.remove = self._make("remove", "Remove…", "Forget the selected function", "Ctrl+Del", context=local)
 
@@ -56,6 +59,16 @@ class Actions(QObject):
         self.kill = self._make("kill", "Kill", "End the selected instances at once", "Shift+Del", context=local)
         self.pin = self._make("pin", "Pin", "Keep the selected instances from idle reaping", "Ctrl+P")
         self.show_logs = self._make("show_logs", "Show logs", "What the selected instance writes", "Ctrl+G")
+
+        self.copy_container = self._make(
+            "copy_container", "Copy container id", "Copy the ids of the selected instances' containers", "Ctrl+Shift+D"
+        )
+        self.copy_shell = self._make(
+            "copy_shell",
+            "Copy shell command",
+            "Copy the line that opens a shell inside the instance",
+            "Ctrl+Shift+X",
+        )
 
         self.reap_idle = self._make("reap_idle", "Reap idle…", "End instances that nobody has used", "Ctrl+I")
         self.reap_stale = self._make(

@@ -15,7 +15,7 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QDialog, QWidget
 
-from core.errors import ConflictError, InstanceNotFoundError
+from core.errors import ConflictError, ImagePullError, InstanceNotFoundError
 from core.events import Event
 from core.functions import LambdaFunction
 from core.instances import InstanceState
@@ -24,11 +24,12 @@ from gui.actions import Actions
 from gui.context import Context
 from gui.dialogs.base import ask
 from gui.dialogs.confirm import Choice, choose
-from gui.formatting import elide_end, plural
+from gui.formatting import elide_end, elide_middle, health_words, plural
 from gui.models.functions import FunctionsModel
 from gui.panels.functions import FunctionsPanel
 from gui.panels.instances import InstancesPanel
 from gui.panels.workbench import WorkbenchPanel
+from gui.widgets.live_table import copy_text
 
 if TYPE_CHECKING:
     from gui.dialogs.function import FunctionDialog
@@ -41,6 +42,7 @@ _BUSY = (InstanceState.BUSY, InstanceState.DRAINING)
 _NO_FUNCTION = "select a function first"
 _PUBLISHED = "a published version cannot be changed"
 _NO_INSTANCE = "no instance is selected"
+_NO_CONTAINER = "no container of a running instance is selected"
 
 
 class Commands(QObject):
@@ -121,6 +123,7 @@ class Commands(QObject):
         yield a.remove, no_function
         yield a.invoke, None if self._workbench.current is not None else _NO_FUNCTION
         yield a.cancel, None if self._workbench.current_running() else "no invocation runs in this tab"
+        yield a.pull_image, no_function or self._why_no_pull(str(name))
         yield a.launch, no_function or trouble
         yield a.evict, no_function or (None if row is not None and row.instances else "it has no instance")
         ended = no_instance
@@ -130,6 +133,9 @@ class Commands(QObject):
         yield a.kill, ended
         yield a.pin, ended
         yield a.show_logs, no_instance
+        containers = bool(self._instances.container_ids())
+        yield a.copy_container, no_instance or (None if containers else _NO_CONTAINER)
+        yield a.copy_shell, no_instance or (None if self._shell() else _NO_CONTAINER)
         yield a.reap_idle, None if counts[InstanceState.IDLE] else "no instance is idle"
         yield a.reap_stale, None
         yield a.stop_all, None if model.total() else "there is no instance"
@@ -160,6 +166,9 @@ class Commands(QObject):
         a.terminate.triggered.connect(lambda: self._end_selected(force=False))
         a.kill.triggered.connect(lambda: self._end_selected(force=True))
         a.pin.triggered.connect(self._pin)
+        a.pull_image.triggered.connect(lambda: self._of_function("Pull the image of", self._pull))
+        a.copy_container.triggered.connect(self._copy_container)
+        a.copy_shell.triggered.connect(self._copy_shell)
         a.reap_idle.triggered.connect(lambda: self._start("Reap idle", self._reap_idle(self._functions.selected())))
         a.reap_stale.triggered.connect(lambda: self._start("Reap stale", self._reap_stale()))
         a.stop_all.triggered.connect(lambda: self._start("Stop all", self._stop_all()))
@@ -197,6 +206,24 @@ class Commands(QObject):
     async def _reload(self, name: str) -> None:
         changed = await self._runtime.refresh_code(name)
         self.done.emit(f"Reloaded the code of {name}" if changed else f"The code of {name} has not changed")
+
+    async def _pull(self, name: str) -> None:
+        image = self._runtime.image_of(name)
+        try:
+            await self._runtime.prepull(name)
+        except ImagePullError:
+            # its row says so, and stays
+            return
+        self.done.emit(f"{image} is there: {name} can start")
+
+    def _why_no_pull(self, name: str) -> str | None:
+        """Why the function's image cannot be fetched now, or None where it can."""
+        function = self._runtime.function(name)
+        backend = function.backend or self._runtime.default_backend()
+        health = self._runtime.backends().get(backend)
+        if health is not None and not health.online:
+            return health_words(backend, health.online, health.detail)
+        return None if self._runtime.image_of(name) else f"it runs on {backend}, which needs no image"
 
     async def _clone(self, name: str) -> None:
         names = self._model.names()
@@ -257,8 +284,10 @@ class Commands(QObject):
         from gui.dialogs.function_form import Defaults
 
         settings = self._runtime.settings
+        backends = self._runtime.backends()
         defaults = Defaults(
-            backends=tuple(self._runtime.backends()),
+            backends=tuple(backends),
+            offline={each: health.detail for each, health in backends.items() if not health.online},
             backend=self._runtime.default_backend(),
             max_instances=settings.max_instances,
             idle_ttl=settings.idle_ttl,
@@ -316,6 +345,28 @@ class Commands(QObject):
                 self._runtime.pin(each, pinned)
             except InstanceNotFoundError:
                 continue
+
+    def _copy_container(self) -> None:
+        ids = self._instances.container_ids()
+        if ids:
+            copy_text("\n".join(ids))
+            self.done.emit(f"Copied {ids[0][:12]}" if len(ids) == 1 else f"Copied {len(ids)} container ids")
+
+    def _copy_shell(self) -> None:
+        if command := self._shell():
+            copy_text(command)
+            self.done.emit(f"Copied {elide_middle(command, 72)}: paste it into a terminal")
+
+    def _shell(self) -> str | None:
+        """What opens a shell in the first selected instance that has an inside."""
+        for each in self._instances.selected_ids():
+            try:
+                command = self._runtime.shell_command(each)
+            except InstanceNotFoundError:
+                continue
+            if command:
+                return command
+        return None
 
     def _lives(self, instance_id: str) -> bool:
         try:

@@ -6,6 +6,7 @@ Units stay put and decimals are fixed within a range, so that a figure that chan
 from __future__ import annotations
 
 import math
+import re
 
 __all__ = [
     "elide_end",
@@ -17,17 +18,30 @@ __all__ = [
     "format_ms",
     "format_rate",
     "format_seconds",
+    "format_share",
+    "health_words",
     "one_line",
     "plural",
 ]
 
 _UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
 _ELLIPSIS = "…"
+_VERSION = re.compile(r"\d+(?:\.\d+)+")
 
 
 def format_bytes(count: float) -> str:
     """A size, in steps of 1,024: "512 B", "1.4 KB", "38 MB", "4 GB"."""
     return _scaled(count, 0)
+
+
+def format_share(done: int, of: int) -> str:
+    """Bytes that have come, of all, in one unit: "41 of 120 MB"; without the whole only what has come."""
+    if of <= 0:
+        return format_bytes(done) if done > 0 else ""
+    whole = format_bytes(of)
+    figure, unit = whole.split(" ")
+    value = _sane(done) / 1024 ** _UNITS.index(unit)
+    return f"{value:.1f} of {whole}" if "." in figure else f"{_half_up(value)} of {whole}"
 
 
 def format_rate(bytes_per_second: float) -> str:
@@ -79,6 +93,14 @@ def format_count(number: int) -> str:
 def plural(number: int, one: str, many: str | None = None) -> str:
     """A count with its noun: "1 instance", "2 instances", "1,044 events"."""
     return f"{format_count(number)} {one if number == 1 else many or one + 's'}"
+
+
+def health_words(backend: str, online: bool, detail: str) -> str:
+    """A backend and how it stands, on one line: "docker 28.2", "podman offline: connection refused"."""
+    if not online:
+        return f"{backend} offline: {detail}" if detail else f"{backend} offline"
+    version = _VERSION.search(detail)
+    return f"{backend} {version.group()}" if version else backend
 
 
 def elide_middle(text: str, length: int) -> str:

@@ -10,10 +10,11 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QKeySequence, QPaintEvent, QShortcut
 from PySide6.QtWidgets import QApplication, QMainWindow, QMenuBar, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
-from core.events import BackendChanged, CallEnded, CallStarted, Event, Trouble
+from core.events import CallEnded, CallStarted, Event, Trouble
 from core.names import split_key
 from core.runtime import LambdaRuntime
 from gui.actions import Actions
+from gui.backend_commands import BackendCommands
 from gui.commands import Commands
 from gui.context import Context
 from gui.dialogs.base import ask
@@ -29,6 +30,7 @@ from gui.panels.calls import CallsPanel
 from gui.panels.functions import FunctionsPanel
 from gui.panels.instances import InstancesPanel
 from gui.panels.logs import LogsPanel
+from gui.panels.pulls import PullsPanel
 from gui.panels.workbench import WorkbenchPanel
 from gui.shutdown import Answer, Shutdown, Stage
 from gui.status_line import StatusLine
@@ -81,6 +83,7 @@ class MainWindow(QMainWindow):
         self.workbench = WorkbenchPanel(self.context)
         self.logs = LogsPanel(self.context, actions=self.actions_)
         self.calls = CallsPanel(self.context, self.actions_, self.endpoint)
+        self.pulls = PullsPanel(self.context)
         self.commands = Commands(
             self,
             self.context,
@@ -99,6 +102,7 @@ class MainWindow(QMainWindow):
             under_way=self.calls_under_way,
             function_name=self._function_for_clients,
         )
+        self.backend_commands = BackendCommands(self, self.context, self.top_bar.backends, self._default_menu)
         self._connect()
         self._set_shortcuts()
         self._recall()
@@ -111,7 +115,7 @@ class MainWindow(QMainWindow):
 
     def _lay_out(self) -> None:
         menus = self.menuBar() if sys.platform == "darwin" else QMenuBar()
-        fill_menus(menus, self.actions_)
+        self._default_menu = fill_menus(menus, self.actions_)
         self.top_bar = TopBar(None if sys.platform == "darwin" else menus)
         self.banner = Banner()
         self.status_line = StatusLine(self.context, self.functions.model)
@@ -135,6 +139,7 @@ class MainWindow(QMainWindow):
         column.setSpacing(0)
         column.addWidget(self.top_bar)
         column.addWidget(self.banner)
+        column.addWidget(self.pulls)
         column.addWidget(self.across, 1)
         column.addWidget(self.status_line)
         self.setCentralWidget(body)
@@ -150,6 +155,8 @@ class MainWindow(QMainWindow):
         self.banner.dismissed.connect(self.problems.dismiss)
         self.commands.done.connect(self.toast.say)
         self.calls.said.connect(self.toast.say)
+        self.backend_commands.done.connect(self.toast.say)
+        self.pulls.said.connect(self.toast.say)
         self.coalescer.add(self._take)
         self.theme.changed.connect(self._dress)
         self.shutdown.stage_changed.connect(self._closing_stage)
@@ -195,15 +202,12 @@ class MainWindow(QMainWindow):
     def _dress(self) -> None:
         self.top_bar.set_tokens(self.theme.tokens)
         self.banner.set_colour(self.theme.tokens.error)
-        self._show_backends()
 
     # --- what happens
 
     def _take(self, events: Sequence[Event]) -> None:
         for event in events:
             match event:
-                case BackendChanged():
-                    self._show_backends()
                 case Trouble(about=about, message=message):
                     self.problems.add("" if message.startswith(about) else about, message)
                 case CallStarted() | CallEnded() if self.endpoint.state is EndpointState.CLOSING:
@@ -212,10 +216,6 @@ class MainWindow(QMainWindow):
                     pass
         if self.shutdown.stage in {Stage.WAITING, Stage.ENDING}:
             self._tell_progress()
-
-    def _show_backends(self) -> None:
-        known = {name: (health.online, health.detail) for name, health in self._runtime.backends().items()}
-        self.top_bar.show_backends(known)
 
     def _show_problems(self) -> None:
         if not self.problems.unseen:
@@ -344,6 +344,7 @@ class MainWindow(QMainWindow):
         if stage in {Stage.WAITING, Stage.ENDING}:
             self.commands.close()
             self.endpoint_commands.close()
+            self.backend_commands.close()
             self.status_line.stop()
             self._remember()
             self._tell_progress()
@@ -374,7 +375,7 @@ class MainWindow(QMainWindow):
         for splitter in (self.across, self.centre):
             if (sizes := self.state.bytes(splitter.objectName())) is not None:
                 splitter.restoreState(sizes)
-        if (columns := self.state.bytes("instances")) is not None:
+        if (columns := self.state.bytes("instance_columns")) is not None:
             self.instances.restore_state(columns)
         if (widths := self.state.bytes("workbench")) is not None:
             self.workbench.restore_state(widths)
@@ -388,7 +389,7 @@ class MainWindow(QMainWindow):
         self.state.put("geometry", self.saveGeometry())
         for splitter in (self.across, self.centre):
             self.state.put(splitter.objectName(), splitter.saveState())
-        self.state.put("instances", self.instances.save_state())
+        self.state.put("instance_columns", self.instances.save_state())
         self.state.put("workbench", self.workbench.save_state())
         self.state.put("logs", self.actions_.logs.isChecked())
         self.state.put("calls", self.actions_.calls.isChecked())

@@ -9,15 +9,15 @@ from gui.actions import Actions
 __all__ = ["fill_menus"]
 
 
-def fill_menus(bar: QMenuBar, actions: Actions) -> None:
-    """Put all menus into `bar`."""
+def fill_menus(bar: QMenuBar, actions: Actions) -> QMenu:
+    """Put all menus into `bar`. The one that is returned is for the backends to choose the default from."""
     a = actions
     bar.setAccessibleName("Menus")
 
     functions = _menu(bar, "&Function")
     functions.addActions([a.add, a.add_zip, a.add_folder])
     functions.addSeparator()
-    functions.addActions([a.edit, a.reload, a.clone, a.remove])
+    functions.addActions([a.edit, a.reload, a.pull_image, a.clone, a.remove])
     functions.addSeparator()
     functions.addActions([a.invoke, a.cancel])
     functions.addSeparator()
@@ -31,9 +31,14 @@ def fill_menus(bar: QMenuBar, actions: Actions) -> None:
     instances.addSeparator()
     instances.addActions([a.terminate, a.kill, a.pin, a.show_logs])
     instances.addSeparator()
+    instances.addActions([a.copy_container, a.copy_shell])
+    instances.addSeparator()
     instances.addActions([a.evict, a.reap_idle, a.reap_stale])
     instances.addSeparator()
     instances.addAction(a.stop_all)
+    instances.addSeparator()
+    defaults = instances.addMenu("Default backend")
+    defaults.setObjectName("default_backend_menu")
 
     endpoint = _menu(bar, "&Endpoint")
     endpoint.addActions([a.endpoint, a.endpoint_copy, a.endpoint_setup])
@@ -45,6 +50,7 @@ def fill_menus(bar: QMenuBar, actions: Actions) -> None:
 
     help_ = _menu(bar, "&Help")
     help_.addAction(a.about)
+    return defaults
 
 
 def _menu(bar: QMenuBar, title: str) -> QMenu:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 
 from PySide6.QtCore import QTimer
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QWidget
 
 from core.errors import InstanceNotFoundError, LambdaRuntimeError
@@ -42,6 +43,8 @@ class StatusLine(QFrame):
         self.queue = self._label("status_queue")
         self.memory = self._label("status_memory")
         self.journal = self._label("status_journal")
+        # its figure comes with every second: what follows it must not move
+        self.memory.setMinimumWidth(self.memory.fontMetrics().horizontalAdvance("memory 0000 MB"))
         row = QHBoxLayout(self)
         row.setContentsMargins(16, 5, 14, 5)
         row.setSpacing(24)
@@ -62,6 +65,9 @@ class StatusLine(QFrame):
 
     def ask(self) -> None:
         """Ask for memory and the journal's size now."""
+        if not self.isVisible() or self.window().isMinimized():
+            # an engine tells of its containers only as long as somebody asks
+            return
         self._asked = time.monotonic()
         if self._asking is None and not self._stopped:
             self._asking = self._context.tasks.start("Read the figures", self._ask())
@@ -70,6 +76,10 @@ class StatusLine(QFrame):
         """Ask no more: the window closes."""
         self._stopped = True
         self._timer.stop()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._take(())
 
     @staticmethod
     def _label(name: str) -> QLabel:

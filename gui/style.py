@@ -214,6 +214,9 @@ QProgressBar::chunk {{ background: {t.accent}; border-radius: 2px; }}
 #error_banner {{
   background: {mixed(t.error, t.panel, 0.14)}; border-bottom: 1px solid {mixed(t.error, t.panel, 0.5)};
 }}
+#backend_details QLabel {{ color: {t.text}; }}
+#backend_details QLabel[role="dim"], #backend_details QLabel[role="small"] {{ color: {t.dim}; }}
+#pulls {{ background: {t.panel}; border-bottom: 1px solid {t.line}; }}
 #toast, #closing_card {{ background: {t.raised}; border: 1px solid {t.line}; border-radius: 7px; }}
 #functions_foot {{ border-top: 1px solid {t.line}; background: {t.panel}; }}
 QPushButton#add_function {{

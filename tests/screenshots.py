@@ -16,11 +16,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import LambdaRuntimeError
+from tests.container_scenes import NEEDS_DOCKER, SCENES, Studio, engines_that_refuse
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
@@ -35,7 +36,7 @@ _CROWD = 240
 _README = Path(__file__).resolve().parent.parent / "resources" / "screenshots"
 _SCENES = (
     "empty", "idle", "streaming", "failed", "reap-stale", "crowd",
-    "endpoint-off", "calls", "calls-crowd", "port-in-use",
+    "endpoint-off", "calls", "calls-crowd", "port-in-use", *SCENES,
 )  # fmt: skip
 _CALLS = 400
 
@@ -81,12 +82,40 @@ def _take(folder: Path, out: Path, scenes: Sequence[str], *, plain_names: bool) 
             camera = _Camera(out, "" if plain_names else f"{scene}-")
             if scene == "reap-stale":
                 await _kill_one_in(home)
+            if scene in NEEDS_DOCKER and (reason := _no_docker()):
+                print(f"{scene}: left out, {reason}", flush=True)
+                continue
             crowded = scene == "crowd"
-            async with _window(home, samples=scene != "empty", crowded=crowded) as window:
-                await _STATES[scene](window, camera)
+            with engines_that_refuse() if scene == "offline" else nullcontext():
+                async with _window(home, samples=scene != "empty", crowded=crowded) as window:
+                    if scene in SCENES:
+                        await SCENES[scene](window, _studio(camera, home.with_name(f"{scene}-files")))
+                    else:
+                        await _STATES[scene](window, camera)
 
     with asyncio.Runner(loop_factory=lambda: make_loop(app)) as runner:
         runner.run(all_of_them())
+
+
+def _no_docker() -> str:
+    """Why there is no Docker for pictures; empty where there is one."""
+    from tests.engines.engine import Unavailable, find_engine
+
+    found = find_engine("docker")
+    if isinstance(found, Unavailable):
+        return found.reason
+    found.close()
+    return ""
+
+
+def _studio(camera: _Camera, folder: Path) -> Studio:
+    folder.mkdir()
+
+    async def take(window: MainWindow, over: QWidget | None) -> None:
+        await _settled(window)
+        await camera.take(window, over)
+
+    return Studio(take, _until, folder)
 
 
 @asynccontextmanager

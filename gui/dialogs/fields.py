@@ -39,6 +39,8 @@ class Fields(QWidget):
         self._grid.setColumnStretch(3, 1)
         self._errors: dict[str, QLabel] = {}
         self._fields: dict[str, QWidget] = {}
+        self._labels: dict[str, QLabel] = {}
+        self._rows: dict[str, tuple[QWidget, QWidget]] = {}
 
     def add(self, key: str, words: str, field: QWidget, row: QWidget | None = None, *, left: bool = False) -> None:
         """Add a field; `row` is what is laid out if the field is only a part of it, `left` keeps it narrow."""
@@ -49,6 +51,7 @@ class Fields(QWidget):
         cell.addWidget(row or field, 0, Qt.AlignmentFlag.AlignLeft if left else Qt.AlignmentFlag(0))
         cell.addWidget(self._errors[key])
         self._grid.addLayout(cell, place, 1, 1, 1 if left else 3)
+        self._rows[key] = (self._labels[key], row or field)
 
     def beside(self, key: str, words: str, field: QWidget) -> None:
         """Add a narrow field at the right of the one added last."""
@@ -74,6 +77,7 @@ class Fields(QWidget):
         error.setTextFormat(Qt.TextFormat.PlainText)
         error.hide()
         self._grid.addWidget(label, place, column, Qt.AlignmentFlag.AlignTop)
+        self._labels[key] = label
         self._errors[key] = error
         self._fields[key] = field
         # what is being mended is not called wrong any more
@@ -83,6 +87,24 @@ class Fields(QWidget):
             field.valueChanged.connect(lambda _: self.wrong(key, ""))
         elif isinstance(field, QComboBox):
             field.activated.connect(lambda _: self.wrong(key, ""))
+
+    def note(self, object_name: str) -> QLabel:
+        """Add a remark below what was added last; it takes no room until it is shown."""
+        said = QLabel()
+        said.setObjectName(object_name)
+        said.setProperty("role", "small")
+        said.setWordWrap(True)
+        said.setTextFormat(Qt.TextFormat.PlainText)
+        said.hide()
+        self._grid.addWidget(said, self._grid.rowCount(), 1, 1, 3)
+        return said
+
+    def set_shown(self, key: str, shown: bool) -> None:
+        """Show a field that has a row of its own, or leave it out."""
+        for part in self._rows[key]:
+            part.setVisible(shown)
+        if not shown:
+            self.wrong(key, "")
 
     def finish(self) -> None:
         """Push what was added to the top."""

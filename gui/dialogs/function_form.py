@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from core.errors import InvalidFunctionError
-from core.functions import LambdaFunction
+from core.functions import ImageConfig, LambdaFunction, host_architecture
 from core.runtimes import known_runtimes
 from gui.dialogs.fields import Fields, whole_number
 from gui.dialogs.guess import Guess, name_for
@@ -32,6 +33,9 @@ from gui.tasks import Tasks
 __all__ = ["Defaults", "FunctionForm"]
 
 _UNSET = -1
+_PROCESS = "process"
+_OF_ZIP = ("code", "runtime", "handler")
+_OF_IMAGE = ("image_uri", "entry_point", "command", "working_directory")
 _TAB_OF = {"environment": 1, "layers": 2, "tags": 3}
 
 
@@ -40,6 +44,8 @@ class Defaults:
     """What a field means that is left as it is: from the settings and the running backends."""
 
     backends: Sequence[str] = ("process",)
+    offline: Mapping[str, str] = field(default_factory=dict)
+    """Why, for those that are not there now."""
     backend: str = "process"
     max_instances: int = 10
     idle_ttl: float = 300.0
@@ -56,7 +62,6 @@ class FunctionForm(QWidget):
         super().__init__(parent)
         self._defaults = defaults
         self._base: LambdaFunction | None = None
-        self._image = False
         self._touched: set[str] = set()
         self.main = Fields()
         self.settings = Fields()
@@ -78,33 +83,41 @@ class FunctionForm(QWidget):
         column.setSpacing(12)
         column.addWidget(self.main)
         column.addWidget(self.tabs, 1)
+        self._package_changed()
 
     # --- in and out
 
     def show_function(self, function: LambdaFunction, name: str, *, rename: bool) -> None:
         """Show a definition under `name`; without `rename` the name is fixed."""
         self._base = function
-        self._image = function.package_type == "Image"
+        self.package.setCurrentIndex(self.package.findData(function.package_type))
+        self._package_changed()
         self.name.setText(name)
         # it can be read and copied, so it is not greyed out
         self.name.setReadOnly(not rename)
         if not rename:
             self.name.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
             self.name.setToolTip("The name stays: Clone… makes a function with another one")
-        self.code.setText(str(function.code or function.image_uri or ""))
+            # as on Lambda
+            self.package.setEnabled(False)
+            self.package.setToolTip("The package type stays: Clone… makes a function with another one")
         if self._image:
-            for each in (self.runtime, self.handler, self._zip, self._folder, self.layers):
-                each.setEnabled(False)
-            self.code.setPlaceholderText("Name of the image")
+            config = function.image_config or ImageConfig()
+            self.image.setText(function.image_uri or "")
+            self.entry_point.setText(shlex.join(config.entry_point))
+            self.command.setText(shlex.join(config.command))
+            self.directory.setText(config.working_directory or "")
         else:
+            self.code.setText(str(function.code or ""))
             self.runtime.setCurrentIndex(max(0, self.runtime.findData(function.runtime)))
             self.handler.setText(function.handler or "")
-        self._touched |= {"name", "runtime", "handler"}
+        self._touched |= {"name", "runtime", "handler", "backend"}
         self.description.setText(function.description)
         self.timeout.setValue(function.timeout)
         self.memory.setValue(function.memory_size)
         self.storage.setValue(function.ephemeral_storage)
-        self.backend.setCurrentIndex(max(0, self.backend.findData(function.backend)))
+        self._choose_backend(function.backend)
+        self.architecture.setCurrentIndex(self.architecture.findData(function.architecture))
         self.most.setValue(0 if function.max_instances is None else function.max_instances)
         self.idle.setValue(_UNSET if function.idle_ttl is None else round(function.idle_ttl))
         self.warm.setValue(function.min_warm)
@@ -122,6 +135,7 @@ class FunctionForm(QWidget):
             "memory_size": self.memory.value(),
             "ephemeral_storage": self.storage.value(),
             "backend": self.backend.currentData(),
+            "architecture": self.architecture.currentData(),
             "max_instances": self.most.value() or None,
             "idle_ttl": self._idle_ttl(),
             "min_warm": self.warm.value(),
@@ -129,13 +143,24 @@ class FunctionForm(QWidget):
             "environment": _pairs("environment", self.environment),
             "tags": _pairs("tags", self.tags),
         }
-        code = self.code.text().strip()
         if self._image:
-            fields["image_uri"] = code
+            fields |= {
+                "package_type": "Image",
+                "image_uri": self.image.text().strip(),
+                "image_config": self._image_config(),
+                "runtime": None,
+                "handler": None,
+                "code": None,
+                "layers": (),
+            }
         else:
+            code = self.code.text().strip()
             if not code:
                 raise InvalidFunctionError("code", "", "choose a zip or a folder with the function's code")
             fields |= {
+                "package_type": "Zip",
+                "image_uri": None,
+                "image_config": None,
                 "runtime": self.runtime.currentData(),
                 "handler": self.handler.text().strip(),
                 "code": Path(code),
@@ -166,7 +191,7 @@ class FunctionForm(QWidget):
 
     def wrong(self, field: str, text: str) -> bool:
         """Show an error at its field; False where there is no such field."""
-        key = {"image_uri": "code", "function_name": "function_name"}.get(field, field)
+        key = field.removeprefix("image_config.")
         if self.main.has(key):
             self.main.wrong(key, text)
         elif self.settings.has(key):
@@ -194,6 +219,14 @@ class FunctionForm(QWidget):
         self.name.setPlaceholderText("Letters, digits, hyphens and underscores")
         self.name.textEdited.connect(lambda: self._touched.add("name"))
         self.main.add("function_name", "Name", self.name)
+
+        self.package = QComboBox()
+        self.package.setObjectName("package_type")
+        self.package.setAccessibleName("Package type")
+        self.package.addItem("Zip or folder", "Zip")
+        self.package.addItem("Container image", "Image")
+        self.package.activated.connect(lambda _: self._package_chosen())
+        self.main.add("package_type", "Package", self.package, left=True)
 
         self.code = _line("code", "Code: a zip or a folder")
         self.code.setPlaceholderText("A zip or a folder")
@@ -239,6 +272,22 @@ class FunctionForm(QWidget):
         column.addWidget(self.handler)
         column.addWidget(self.hint)
         self.main.add("handler", "Handler", self.handler, cell)
+        self._make_image()
+
+    def _make_image(self) -> None:
+        self.image = _line("image_uri", "Name of the image")
+        self.image.setPlaceholderText("As the engine knows it: registry/repository:tag")
+        self.entry_point = _line("entry_point", "Entry point, in place of the image's")
+        self.command = _line("command", "Command, in place of the image's")
+        self.directory = _line("working_directory", "Working directory, in place of the image's")
+        for field_ in (self.entry_point, self.command, self.directory):
+            field_.setPlaceholderText("The image's own")
+        for field_ in (self.entry_point, self.command):
+            field_.setToolTip("Words as in a shell; quote one that has blanks")
+        self.main.add("image_uri", "Image", self.image)
+        self.main.add("entry_point", "Entry point", self.entry_point)
+        self.main.add("command", "Command", self.command)
+        self.main.add("working_directory", "Directory", self.directory)
 
     def _make_settings(self) -> None:
         d = self._defaults
@@ -252,7 +301,19 @@ class FunctionForm(QWidget):
         self.backend.setAccessibleName("Backend")
         self.backend.addItem(f"default ({d.backend})", None)
         for name in d.backends:
-            self.backend.addItem(name, name)
+            self.backend.addItem(f"{name} (offline)" if name in d.offline else name, name)
+            if name in d.offline:
+                tip = f"offline: {d.offline[name]}"
+                self.backend.setItemData(self.backend.count() - 1, tip, Qt.ItemDataRole.ToolTipRole)
+        self.backend.activated.connect(lambda _: self._touched.add("backend"))
+        self.backend.currentIndexChanged.connect(lambda _: self._tell_of_backend())
+        self.architecture = QComboBox()
+        self.architecture.setObjectName("architecture")
+        self.architecture.setAccessibleName("Architecture")
+        for each in ("x86_64", "arm64"):
+            here = " (this machine)" if each == host_architecture() else ""
+            self.architecture.addItem(f"{each}{here}", each)
+        self.architecture.setCurrentIndex(self.architecture.findData(host_architecture()))
         self.most = whole_number(
             "max_instances", "At most so many instances", (0, 10_000), least_means=f"default ({d.max_instances})"
         )
@@ -279,6 +340,8 @@ class FunctionForm(QWidget):
             add(*left, left=True)
             self.settings.beside(*right)
         add("backend", "Backend", self.backend, left=True)
+        self.settings.beside("architecture", "Architecture", self.architecture)
+        self._backend_note = self.settings.note("backend_note")
         add("record_payloads", "History", self.record, left=True)
         self.settings.finish()
 
@@ -298,6 +361,67 @@ class FunctionForm(QWidget):
             column.addWidget(error)
             self._tab_errors[key] = error
         return page
+
+    # --- what depends on what
+
+    @property
+    def _image(self) -> bool:
+        return bool(self.package.currentData() == "Image")
+
+    def _package_chosen(self) -> None:
+        self._package_changed()
+        if self._image and "backend" not in self._touched:
+            # processes run no images: an engine that is there will be meant
+            there = [name for name in self._defaults.backends if name not in {_PROCESS, *self._defaults.offline}]
+            if self._defaults.backend == _PROCESS and there:
+                self.backend.setCurrentIndex(self.backend.findData(there[0]))
+        elif "backend" not in self._touched:
+            self.backend.setCurrentIndex(0)
+        (self.image if self._image else self.code).setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _package_changed(self) -> None:
+        image = self._image
+        for key in _OF_ZIP:
+            self.main.set_shown(key, not image)
+        for key in _OF_IMAGE:
+            self.main.set_shown(key, image)
+        self.tabs.setTabVisible(_TAB_OF["layers"], not image)
+        self._tell_of_backend()
+
+    def _choose_backend(self, name: str | None) -> None:
+        """Also one that this Stoker does not have: saving must not make it another."""
+        if name is not None and self.backend.findData(name) < 0:
+            self.backend.addItem(f"{name} (not here)", name)
+        self.backend.setCurrentIndex(self.backend.findData(name) if name is not None else 0)
+
+    def _tell_of_backend(self) -> None:
+        name = self.backend.currentData() or self._defaults.backend
+        offline = self._defaults.offline
+        if self._image and name == _PROCESS:
+            engines = [each for each in self._defaults.backends if each != _PROCESS]
+            text = "Local processes run no images"
+            text += f": choose {' or '.join(engines)}." if engines else "."
+        elif name in offline:
+            text = f"{name} is offline: {offline[name]}. The function is kept, and can start once {name} is back."
+        elif name not in self._defaults.backends:
+            text = f"There is no backend {name} here. The function is kept, and cannot start."
+        else:
+            text = ""
+        self._backend_note.setText(text)
+        self._backend_note.setVisible(bool(text))
+
+    def _image_config(self) -> ImageConfig | None:
+        words = {}
+        for key, field_ in (("entry_point", self.entry_point), ("command", self.command)):
+            try:
+                words[key] = tuple(shlex.split(field_.text()))
+            except ValueError as error:
+                rule = f"cannot be read as words of a shell: {str(error).lower()}"
+                raise InvalidFunctionError(f"image_config.{key}", field_.text(), rule) from None
+        directory = self.directory.text().strip() or None
+        if not any(words.values()) and directory is None:
+            return None
+        return ImageConfig(words["entry_point"], words["command"], directory)
 
     def _code_edited(self) -> None:
         code = self.code.text().strip()

@@ -11,6 +11,7 @@ from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistent
 
 from core.events import (
     BackendChanged,
+    DefaultBackendChanged,
     Event,
     FunctionAdded,
     FunctionChanged,
@@ -21,7 +22,7 @@ from core.events import (
 )
 from core.instances import InstanceState
 from core.names import LATEST, split_key
-from gui.formatting import plural
+from gui.formatting import health_words, plural
 
 if TYPE_CHECKING:
     from core.functions import LambdaFunction
@@ -215,9 +216,11 @@ class FunctionsModel(QAbstractListModel):
                     refilter = True
                 case FunctionRemoved(function_name=name):
                     self._drop(name)
-                case BackendChanged():
+                case BackendChanged() | DefaultBackendChanged():
                     self._ask_again()
                     touched.update(self._rows)
+                    # a filter may be for a backend
+                    refilter = True
                 case _:
                     continue
             moved = True
@@ -269,22 +272,26 @@ class FunctionsModel(QAbstractListModel):
         return FunctionRow(
             name=name,
             runtime=function.runtime or "image",
-            backend=function.backend or self._runtime.default_backend(),
+            backend=self._backend(function),
             trouble=self._trouble(function),
             waiting=self._runtime.waiting(name),
         )
 
+    def _backend(self, function: LambdaFunction) -> str:
+        return function.backend or self._runtime.default_backend()
+
     def _trouble(self, function: LambdaFunction) -> str | None:
-        backend = function.backend or self._runtime.default_backend()
+        backend = self._backend(function)
         health = self._runtime.backends().get(backend)
         if health is not None and not health.online:
-            return f"{backend} is offline: {health.detail}"
+            return health_words(backend, health.online, health.detail)
         known = any(each.function_name == function.function_name for each in self._runtime.functions())
         return self._runtime.unsupported(function.function_name) if known else None
 
     def _ask_again(self) -> None:
         for function in self._runtime.functions():
             if (row := self._rows.get(function.function_name)) is not None:
+                row.backend = self._backend(function)
                 row.trouble = self._trouble(function)
 
     def _wanted(self) -> list[str]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from PySide6.QtCore import Qt
 
 from core.instances import InstanceState
-from gui.formatting import format_count
+from gui.formatting import format_count, format_ms
 from gui.models.cells import Cell
 from gui.models.instance_row import Column, InstanceRow
 from gui.tokens import state_token
 
 __all__ = ["alignment", "cell_of", "sort_value"]
 
-_RIGHT = frozenset({Column.SERVED})
-_MONO = frozenset({Column.INSTANCE, Column.AGE, Column.REAPED_IN, Column.SERVED, Column.LAST, Column.MEMORY})
+_RIGHT = frozenset({Column.SERVED, Column.CPU})
+_MONO = frozenset(Column) - {Column.STATE, Column.FUNCTION, Column.BACKEND, Column.REMARK}
+_CONTAINER_SHOWN = 12
 # what needs attention comes first
 _STATE_ORDER = {
     InstanceState.BUSY: 0,
@@ -30,6 +31,8 @@ def cell_of(row: InstanceRow, column: Column, now: float) -> Cell:
     """What the row shows in this column now."""
     snapshot = row.snapshot
     text, tone, meter, meter_tone = "", "text", None, "dim"
+    less = ""
+    segments: tuple[tuple[str, float], ...] = ()
     match column:
         case Column.INSTANCE:
             text = row.id_shown()
@@ -39,6 +42,8 @@ def cell_of(row: InstanceRow, column: Column, now: float) -> Cell:
             text = snapshot.function_name
         case Column.BACKEND:
             text, tone = snapshot.backend, "dim"
+            if row.container:
+                text, less = f"{text} {row.container[:_CONTAINER_SHOWN]}", text
         case Column.AGE:
             text = row.age(now)
         case Column.REAPED_IN:
@@ -47,6 +52,12 @@ def cell_of(row: InstanceRow, column: Column, now: float) -> Cell:
                 (meter, text), meter_tone = countdown, "idle"
         case Column.SERVED:
             text = format_count(snapshot.served)
+        case Column.START:
+            segments = tuple((part.token, part.seconds) for part in row.cold_start(now))
+            took = row.start_took()
+            text, tone = row.phase(), "starting"
+            if took is not None:
+                text, tone = format_ms(took * 1000), "dim"
         case Column.LAST:
             text = row.last(now)
         case Column.MEMORY:
@@ -54,8 +65,10 @@ def cell_of(row: InstanceRow, column: Column, now: float) -> Cell:
             if memory is not None:
                 meter, text = memory
                 meter_tone = "starting" if meter >= 0.9 else "dim"
+        case Column.CPU:
+            text = row.cpu_shown()
         case Column.REMARK:
-            text, tone = row.remark(), "error" if row.failed else "dim"
+            text, tone = row.remark(), _remark_tone(row)
     return Cell(
         text=text,
         tone=tone,
@@ -63,10 +76,19 @@ def cell_of(row: InstanceRow, column: Column, now: float) -> Cell:
         right=column in _RIGHT,
         middle=column is Column.INSTANCE,
         pill=column is Column.STATE,
+        less=less,
+        segments=segments,
         meter=meter,
         meter_tone=meter_tone,
         opacity=row.opacity(now),
     )
+
+
+def _remark_tone(row: InstanceRow) -> str:
+    if row.failed:
+        return "error"
+    # whoever waits for chunks here waits in vain
+    return "starting" if "transport" in row.snapshot.details else "dim"
 
 
 def sort_value(row: InstanceRow, column: Column) -> str | float | None:
@@ -87,10 +109,14 @@ def sort_value(row: InstanceRow, column: Column) -> str | float | None:
             return snapshot.reap_at
         case Column.SERVED:
             return snapshot.served
+        case Column.START:
+            return row.start_took()
         case Column.LAST:
             return snapshot.last_duration_ms
         case Column.MEMORY:
             return row.memory.current if row.memory else None
+        case Column.CPU:
+            return row.memory.cpu if row.memory else None
         case Column.REMARK:
             return row.remark() or None
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from core.instances import InstanceExit, InstanceSnapshot, InstanceState, MemoryUsage, Phase
+from core.instances import ContainerHandle, InstanceExit, InstanceSnapshot, InstanceState, MemoryUsage, Phase
 from gui.formatting import (
     elide_middle,
     format_age,
@@ -18,6 +18,7 @@ from gui.formatting import (
     format_seconds,
     one_line,
 )
+from gui.models.cold_start import Part, parts_of
 
 __all__ = ["FADE_IN", "LINGER", "LINGER_FAILED", "TITLES", "Column", "InstanceRow"]
 
@@ -41,17 +42,21 @@ class Column(IntEnum):
     AGE = 4
     REAPED_IN = 5
     SERVED = 6
-    LAST = 7
-    MEMORY = 8
-    REMARK = 9
+    START = 7
+    LAST = 8
+    MEMORY = 9
+    CPU = 10
+    REMARK = 11
 
 
-TITLES = ("instance", "state", "function", "backend", "age", "reaped in", "served", "last", "memory", "")
+TITLES = (
+    "instance", "state", "function", "backend", "age", "reaped in", "served", "start", "last", "memory", "cpu", "",
+)  # fmt: skip
 
 # where an invocation came from, as the core calls it, in words
 _SOURCES = {"window": "this window", "api": "a client of the endpoint", "url": "its function URL"}
 # Facts that are worth a word in the row; the others are in the tooltip.
-_NOTES_SHOWN = ("runtime", "architecture", "init", "response")
+_NOTES_SHOWN = ("transport", "services", "runtime", "architecture", "init", "response")
 
 
 @dataclass(slots=True)
@@ -65,6 +70,7 @@ class InstanceRow:
     exit: InstanceExit | None = None
     gone: float | None = None
     streaming: str | None = None
+    first_byte_ms: float | None = None
     asked: tuple[str, str] | None = None
     """The invocation that it took last, and where that came from."""
 
@@ -97,6 +103,11 @@ class InstanceRow:
         if self.gone is not None:
             return not self.due(now)
         return self.snapshot.state in _RUNNING
+
+    @property
+    def container(self) -> str:
+        """The whole id of its container; empty where it has none, or not yet."""
+        return self.snapshot.handle.id if isinstance(self.snapshot.handle, ContainerHandle) else ""
 
     @property
     def has_memory(self) -> bool:
@@ -149,9 +160,7 @@ class InstanceRow:
         snapshot = self.snapshot
         match snapshot.state:
             case InstanceState.STARTING:
-                running = self.phases[-1] if self.phases and self.phases[-1].seconds is None else None
-                start = f"start {format_seconds(now - snapshot.created)}"
-                return f"{start} · {one_line(running.name, 16)}" if running else start
+                return f"start {format_seconds(now - snapshot.created)}"
             case InstanceState.BUSY:
                 streams = self.streaming is not None and self.streaming == snapshot.request_id
                 return f"{'streaming' if streams else 'running'} {format_seconds(now - snapshot.changed)}"
@@ -161,6 +170,27 @@ class InstanceRow:
                 return f"ending {format_seconds(now - snapshot.changed)}"
             case _:
                 return "" if snapshot.last_duration_ms is None else format_ms(snapshot.last_duration_ms)
+
+    def cold_start(self, now: float) -> list[Part]:
+        """The parts of its start, in order; none where it has only been reserved."""
+        return parts_of(self.phases, self.first_byte_ms, now)
+
+    def start_took(self) -> float | None:
+        """Seconds of its whole start, without its first invocation; None until it is up."""
+        if not self.phases or any(phase.seconds is None for phase in self.phases):
+            return None
+        return sum(phase.seconds or 0.0 for phase in self.phases)
+
+    def phase(self) -> str:
+        """The part of the start that goes on now; empty where none does."""
+        running = self.phases and self.phases[-1].seconds is None and self.gone is None
+        return one_line(self.phases[-1].name, 16) if running else ""
+
+    def cpu_shown(self) -> str:
+        """Its use of processors in percent of one; empty where that is not told."""
+        if self.memory is None or self.memory.cpu is None or not self.has_memory:
+            return ""
+        return f"{self.memory.cpu:.0f} %"
 
     def memory_shown(self) -> tuple[float, str] | None:
         """Memory as a fraction of its limit and in words; None where it is not known."""
@@ -179,8 +209,7 @@ class InstanceRow:
             words.append("pinned")
         if not snapshot.current_deploy:
             words.append("old deploy")
-        # "python3.13 asked for; runs under python3.11": the outcome is enough here
-        words += [snapshot.details[key].rsplit("; ", 1)[-1] for key in _NOTES_SHOWN if snapshot.details.get(key)]
+        words += [_outcome(key, snapshot.details[key]) for key in _NOTES_SHOWN if snapshot.details.get(key)]
         return one_line(" · ".join(words))
 
     def ended(self) -> str:
@@ -217,6 +246,8 @@ class InstanceRow:
             yield "why", self.ended() if snapshot.state.final else snapshot.reason
         yield "function", snapshot.function_name
         yield "runs on", f"{snapshot.backend}, {snapshot.where}" if snapshot.where else snapshot.backend
+        if self.container:
+            yield "container", self.container
         deploy = elide_middle(snapshot.deploy_id, 24)
         yield "deploy", deploy if snapshot.current_deploy else f"{deploy} (old)"
         if snapshot.request_id:
@@ -232,12 +263,19 @@ class InstanceRow:
             yield "at most", format_bytes(self.memory.peak)
         if snapshot.pinned:
             yield "reaped", "never: it is pinned"
-        for phase in self.phases:
-            length = now - phase.started if phase.seconds is None else phase.seconds
-            still = " so far" if phase.seconds is None else ""
-            yield f"start: {phase.name}", format_ms(length * 1000) + still
-        yield from sorted(snapshot.details.items())
+        if self.cpu_shown():
+            yield "processors", f"{self.cpu_shown()} of one"
+        for part in self.cold_start(now):
+            still = " so far" if part.running else ""
+            yield f"start: {part.name}", format_ms(part.seconds * 1000) + still
+        # the whole id has been told
+        yield from sorted((key, note) for key, note in snapshot.details.items() if key != "container")
 
     def id_shown(self) -> str:
         """The id, short enough for its column."""
         return elide_middle(self.snapshot.id, _ID_SHOWN)
+
+
+def _outcome(key: str, note: str) -> str:
+    """Of a fact its outcome: of "buffered by RIE: it cannot connect" the first part, of others the last."""
+    return note.split(": ", 1)[0] if key == "transport" else note.rsplit("; ", 1)[-1]

@@ -15,11 +15,13 @@ from core.events import (
     InstanceExited,
     InstancePhaseChanged,
     InstanceUpdated,
+    InvocationEnded,
     InvocationStarted,
     InvocationStreaming,
 )
 from core.instances import InstanceSnapshot, InstanceState, MemoryUsage
 from gui.models.cells import Cell
+from gui.models.cold_start import tooltip as start_tooltip
 from gui.models.instance_cells import alignment, cell_of, sort_value
 from gui.models.instance_row import FADE_IN, TITLES, Column, InstanceRow
 from gui.models.keyed_rows import Index, KeyedRows
@@ -56,6 +58,10 @@ class InstancesModel(KeyedRows[InstanceRow]):
         self._fresh: dict[str, float] = {}
         #: whether new rows fade in; off where motion is reduced
         self.fading = True
+        #: whether any instance has told its use of processors
+        self.tells_cpu = False
+        #: a token's colour for words in tooltips, as #rrggbb
+        self.colour_of: Callable[[str], str] = lambda _token: ""
 
     # --- what comes in
 
@@ -100,6 +106,12 @@ class InstancesModel(KeyedRows[InstanceRow]):
                     if row is not None:
                         row.streaming = request_id
                         changed.add(instance_id)
+                case InvocationEnded(instance_id=str(instance_id), result=result):
+                    row = self._all.get(instance_id)
+                    # only the first one is a part of the start
+                    if row is not None and result is not None and result.cold_start and row.first_byte_ms is None:
+                        row.first_byte_ms = result.first_byte_ms
+                        changed.add(instance_id)
                 case InstanceExited(instance_id=instance_id, exit=exit_):
                     row = self._all.get(instance_id)
                     if row is not None:
@@ -123,7 +135,8 @@ class InstancesModel(KeyedRows[InstanceRow]):
             if row is not None and row.memory != usage:
                 row.memory = usage
                 changed.append(instance_id)
-        self._rows_changed(changed, Column.MEMORY, Column.MEMORY)
+                self.tells_cpu = self.tells_cpu or (usage is not None and usage.cpu is not None)
+        self._rows_changed(changed, Column.MEMORY, Column.CPU)
 
     # --- what is shown, and in which order
 
@@ -244,7 +257,7 @@ class InstancesModel(KeyedRows[InstanceRow]):
             case Qt.ItemDataRole.DisplayRole:
                 return cell_of(row, column, self._clock()).text
             case Qt.ItemDataRole.ToolTipRole:
-                return row.tooltip(self._clock())
+                return self._tooltip(row, column)
             case Qt.ItemDataRole.TextAlignmentRole:
                 return int(alignment(column))
             case _ if role == ID_ROLE:
@@ -268,6 +281,12 @@ class InstancesModel(KeyedRows[InstanceRow]):
         row = InstanceRow(snapshot, appeared)
         row.take(snapshot, self._clock())
         return row
+
+    def _tooltip(self, row: InstanceRow, column: Column) -> str:
+        now = self._clock()
+        if column is Column.START and (parts := row.cold_start(now)):
+            return start_tooltip(parts, self.colour_of)
+        return row.tooltip(now)
 
     def _shown(self, row: InstanceRow) -> bool:
         return self._function is None or row.snapshot.function_name == self._function

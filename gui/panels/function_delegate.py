@@ -87,8 +87,8 @@ class FunctionDelegate(QStyledItemDelegate):
             used = metrics.horizontalAdvance(remark) + 8
             painter.setPen(self._theme.ink(token))
             painter.drawText(lower, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop, remark)
-        painter.setPen(self._theme.color("dim"))
-        about = f"{row.runtime} · {row.trouble or row.backend}"
+        painter.setPen(self._theme.ink("error") if row.trouble else self._theme.color("dim"))
+        about = row.trouble or f"{row.runtime} · {row.backend}"
         about = metrics.elidedText(about, Qt.TextElideMode.ElideRight, lower.width() - used)
         painter.drawText(lower, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop, about)
         painter.restore()
@@ -167,6 +167,7 @@ class FunctionDelegate(QStyledItemDelegate):
     def _remark(row: FunctionRow) -> tuple[str, str]:
         if row.waiting:
             return f"queued {format_count(row.waiting)}", "starting"
-        if row.failed:
+        # what it cannot run for says more than how that showed
+        if row.failed and not row.trouble:
             return row.failed, "error"
         return "", "dim"

@@ -244,7 +244,7 @@ class FunctionsPanel(QWidget):
         menu.addAction(a.invoke)
         menu.addMenu(a.launch_menu(menu))
         menu.addSeparator()
-        menu.addActions([a.edit, a.reload, a.clone, a.remove])
+        menu.addActions([a.edit, a.reload, a.pull_image, a.clone, a.remove])
         menu.addSeparator()
         menu.addActions([a.evict, a.reap_idle])
         menu.popup(self.list.viewport().mapToGlobal(at))

@@ -17,7 +17,7 @@ from gui.context import Context
 from gui.formatting import format_count
 from gui.models.instance_row import Column
 from gui.models.instances import InstancesModel
-from gui.panels.instances_columns import GIVE_WAY, NARROWEST, usual_widths
+from gui.panels.instances_columns import GIVE_WAY, NARROWEST, ROOM_FOR_CPU, usual_widths
 from gui.widgets.cell_delegate import CellDelegate
 from gui.widgets.column_fit import fit
 from gui.widgets.eliding_label import ElidingLabel
@@ -62,6 +62,7 @@ class InstancesPanel(QWidget):
         self._widths_chosen = False
         self.model = InstancesModel(self)
         self.model.fading = self.style().styleHint(QStyle.StyleHint.SH_Widget_Animation_Duration) > 0
+        self.model.colour_of = lambda token: context.theme.ink(token).name()
         self._delegate = CellDelegate(self.model, context.theme, self)
         self.table = LiveTable(self._delegate, context.theme)
         self.table.setObjectName("instances_table")
@@ -73,6 +74,8 @@ class InstancesPanel(QWidget):
         self._row_actions = RowActions(context.theme, self.table.viewport())
         self._row_actions.add("logs", "Logs", "Show what this instance writes (Enter)")
         self._row_actions.add("pin", "Unpin", "Keep this instance from idle reaping, or no longer (P)")
+        self._row_actions.add("container", "Copy id", "Copy the container's id")
+        self._row_actions.add("shell", "Copy shell", "Copy the command that opens a shell inside this instance")
         self._row_actions.add("terminate", "Terminate", "End this instance; a busy one finishes first (Del)")
 
         self._tick_timer = QTimer(self)
@@ -103,6 +106,11 @@ class InstancesPanel(QWidget):
     def selected_ids(self) -> list[str]:
         """The ids of the selected instances, from top to bottom."""
         return self.table.selected_keys()
+
+    def container_ids(self) -> list[str]:
+        """The containers of the selected instances that are still there, from top to bottom."""
+        rows = [self.model.find(each) for each in self.selected_ids()]
+        return [row.container for row in rows if row is not None and row.container and row.gone is None]
 
     def select(self, instance_ids: Sequence[str]) -> None:
         """Select exactly these instances, as far as they are shown."""
@@ -156,7 +164,16 @@ class InstancesPanel(QWidget):
         """Use the room there is, until the person has set a width."""
         if self._widths_chosen:
             return
-        for column, width in fit(usual_widths(self.font()), GIVE_WAY, self.table.viewport().width()).items():
+        usual, room = usual_widths(self.font()), self.table.viewport().width()
+        # a column only where there is something to tell in it: for local processes there is not
+        hidden = not self.model.tells_cpu or room < ROOM_FOR_CPU
+        if hidden != self.table.isColumnHidden(Column.CPU):
+            self.table.setColumnHidden(Column.CPU, hidden)
+            # Qt takes what it had stretched the last column to for its own width then
+            self.table.setColumnWidth(Column.REMARK, NARROWEST)
+        if hidden:
+            del usual[Column.CPU]
+        for column, width in fit(usual, GIVE_WAY, room).items():
             if column != Column.REMARK:
                 self.table.setColumnWidth(column, width)
 
@@ -262,6 +279,8 @@ class InstancesPanel(QWidget):
                 break
         self._memory_from = start + len(found)
         self.model.set_memory(found)
+        if self.model.tells_cpu and self.table.isColumnHidden(Column.CPU):
+            self._fit_columns()
 
     # --- the mouse and the keyboard
 
@@ -278,6 +297,8 @@ class InstancesPanel(QWidget):
             return
         row = self.model.row_at(place)
         self._row_actions.set_text("pin", "Unpin" if row.snapshot.pinned else "Pin")
+        for name in ("container", "shell"):
+            self._row_actions.set_shown(name, bool(row.container))
         viewport = self.table.viewport()
         rect = self.table.visualRect(self.model.index(place, Column.REMARK))
         rect.setLeft(0)
@@ -293,13 +314,16 @@ class InstancesPanel(QWidget):
             self.logs_requested.emit(instance_id)
             return
         self.table.select_keys([instance_id])
-        (self._actions.pin if name == "pin" else self._actions.terminate).trigger()
+        a = self._actions
+        actions = {"pin": a.pin, "container": a.copy_container, "shell": a.copy_shell, "terminate": a.terminate}
+        actions[name].trigger()
         self._hovered(place)
 
     def _open_menu(self, where: QPoint) -> None:
         actions = self._actions
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.setToolTipsVisible(True)
         if self.table.indexAt(where).isValid():
             menu.addAction(actions.show_logs)
             menu.addAction(actions.pin)
@@ -307,6 +331,8 @@ class InstancesPanel(QWidget):
             menu.addAction(actions.terminate)
             menu.addAction(actions.kill)
             menu.addSeparator()
+            menu.addAction(actions.copy_container)
+            menu.addAction(actions.copy_shell)
             menu.addAction("Copy ids").triggered.connect(lambda: copy_text("\n".join(self.selected_ids())))
             menu.addAction("Copy rows").triggered.connect(self._copy)
             menu.addSeparator()

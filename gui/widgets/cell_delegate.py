@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem
 from gui.models.cells import CellSource
 from gui.theme import Theme, mono_font
 from gui.widgets.meter import METER_GAP, METER_WIDTH, paint_meter
+from gui.widgets.segments import paint_segments
 from gui.widgets.state_pill import paint_pill
 
 __all__ = ["CELL_PADDING", "EDGE_PADDING", "ROW_HEIGHT", "CellDelegate"]
@@ -18,6 +19,8 @@ CELL_PADDING = 8
 EDGE_PADDING = 14
 ROW_HEIGHT = 30
 _ELIDED_KEPT = 4096
+# letters of what follows a cell's shorter text that must fit to be worth showing
+_MORE = 7
 
 
 class CellDelegate(QStyledItemDelegate):
@@ -62,7 +65,7 @@ class CellDelegate(QStyledItemDelegate):
             painter.fillRect(rect, self._color("selection"))
         elif row == self.hovered:
             painter.fillRect(rect, self._hover())
-        if not cell.text and cell.meter is None:
+        if not cell.text and cell.meter is None and not cell.segments:
             return
         if cell.opacity < 1.0:
             painter.setOpacity(cell.opacity)
@@ -78,9 +81,19 @@ class CellDelegate(QStyledItemDelegate):
                 bar = QRectF(left, rect.top(), METER_WIDTH, rect.height())
                 paint_meter(painter, bar, cell.meter, self._color(cell.meter_tone), self._color("line"))
                 left += METER_WIDTH + METER_GAP
+            if cell.segments and right > left:
+                # here the bar says more than the figure
+                bar = QRectF(left, rect.top(), min(METER_WIDTH, right - left), rect.height())
+                paint_segments(painter, bar, [(self._color(token), share) for token, share in cell.segments])
+                left += METER_WIDTH + METER_GAP
+                if right - left < metrics.horizontalAdvance(cell.text):
+                    right = left
             if right > left:
                 painter.setPen(self._ink(cell.tone))
-                text = self._fitting(cell.text, metrics, right - left, cell.mono, cell.middle)
+                words = cell.text
+                if cell.less and metrics.horizontalAdvance(words[: len(cell.less) + _MORE]) > right - left:
+                    words = cell.less
+                text = self._fitting(words, metrics, right - left, cell.mono, cell.middle)
                 side = Qt.AlignmentFlag.AlignRight if cell.right else Qt.AlignmentFlag.AlignLeft
                 flags = int(side | Qt.AlignmentFlag.AlignVCenter) | int(Qt.TextFlag.TextSingleLine)
                 painter.drawText(left, rect.top(), right - left, rect.height(), flags, text)

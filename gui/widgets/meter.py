@@ -7,7 +7,7 @@ from PySide6.QtGui import QColor, QPainter
 
 __all__ = ["METER_GAP", "METER_WIDTH", "paint_meter"]
 
-METER_WIDTH = 64
+METER_WIDTH = 48
 METER_GAP = 8
 _HEIGHT = 5.0
 

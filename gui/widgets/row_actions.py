@@ -54,6 +54,10 @@ class RowActions(QWidget):
         if self._buttons[name].text() != text:
             self._buttons[name].setText(text)
 
+    def set_shown(self, name: str, shown: bool) -> None:
+        """Offer a button, or not."""
+        self._buttons[name].setVisible(shown)
+
     def place(self, row: QRect, *, selected: bool) -> None:
         """Stand at the right end of this row, given in the viewport's coordinates."""
         self._ground = "selection" if selected else "background"

@@ -30,7 +30,6 @@ _ADVICE: tuple[tuple[type[LambdaRuntimeError], str], ...] = (
     (TooManyRequestsError, "Wait until running invocations have ended, or allow the function more instances."),
     (RequestTooLargeError, "Make the event smaller: Lambda takes no larger one."),
     (UnsupportedRuntimeError, "Choose another backend or another runtime for this function."),
-    (BackendUnavailableError, "Start the engine, or choose another backend for this function."),
     (NoCodeZipError, "Edit the function and choose its code again."),
     (ZipExtractionFailedError, "Edit the function and choose an archive without this fault."),
     (FunctionNotFoundError, "It was removed. Add it again, or choose another function."),
@@ -71,6 +70,11 @@ def function_failure(result: InvocationResult) -> Failure:
 def own_failure(error: BaseException) -> Failure:
     """Stoker's own failure."""
     advice = next((words for kind, words in _ADVICE if isinstance(error, kind)), "")
+    if isinstance(error, BackendUnavailableError):
+        advice = (
+            f"Start {error.backend}: Stoker connects by itself once it answers. "
+            "Or edit the function (F2) and choose another backend."
+        )
     if not advice:
         advice = "Invoke again. If it stays, the details say where it happened."
     log_tail = error.log_tail if isinstance(error, ContainerStartFailedError) else ()

@@ -174,7 +174,7 @@ def test_a_function_that_cannot_run_says_why_and_an_offline_backend_too(core: Co
     assert row(model, "words").trouble is None
     core.health = BackendHealth(False, "connection refused")
     model.take([BackendChanged(backend="process", online=False, detail="connection refused")])
-    assert row(model, "words").trouble == "process is offline: connection refused"
+    assert row(model, "words").trouble == "process offline: connection refused"
 
 
 STATES = st.sampled_from(list(InstanceState))

@@ -105,7 +105,17 @@ async def test_the_context_menu_selects_its_row_and_offers_the_actions(panel: Fu
     assert panel.selected() == "gamma"
     menu = next(each for each in panel.findChildren(QMenu) if each.isVisible())
     words = [action.text() for action in menu.actions() if action.text()]
-    assert words == ["Invoke", "Launch", "Edit…", "Reload code", "Clone…", "Remove…", "Evict", "Reap idle…"]
+    assert words == [
+        "Invoke",
+        "Launch",
+        "Edit…",
+        "Reload code",
+        "Pull image",
+        "Clone…",
+        "Remove…",
+        "Evict",
+        "Reap idle…",
+    ]
     menu.close()
 
 

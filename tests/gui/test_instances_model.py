@@ -254,7 +254,8 @@ def test_ended_instances_do_not_pile_up_under_a_mouse_that_stays(qapp: QApplicat
 def test_phases_and_exits_reach_the_row(qapp: QApplication) -> None:
     model, clock = made_model(snapshot("i-1", state=S.STARTING, created=999.0))
     model.take([InstancePhaseChanged(instance_id="i-1", function_name="words", phase=Phase("init", clock.now))])
-    assert texts(model, Column.LAST) == ["start 1.0 s · init"]
+    assert texts(model, Column.LAST) == ["start 1.0 s"]
+    assert texts(model, Column.START) == ["init"]
     model.take(
         [
             InstanceExited(instance_id="i-1", function_name="words", exit=InstanceExit(code=1)),
@@ -293,5 +294,5 @@ def test_memory_repaints_only_where_it_changed(qapp: QApplication) -> None:
 
 def test_a_row_is_copied_with_its_id_in_full(qapp: QApplication) -> None:
     model, _ = made_model(snapshot("i-0123456789abcdef", served=1044, created=1_000.0 - 62))
-    assert model.row_text(0) == "i-0123456789abcdef\tidle\twords\tprocess\t1m 02s\t\t1,044\t\t\t"
+    assert model.row_text(0) == "i-0123456789abcdef\tidle\twords\tprocess\t1m 02s\t\t1,044\t\t\t\t\t"
     assert texts(model, Column.INSTANCE) == ["i-012…cdef"]
