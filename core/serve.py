@@ -14,9 +14,11 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
+from core.backends.base import NOT_ASKED
 from core.endpoint.endpoint import Endpoint
 from core.endpoint.guard import check_token, is_loopback
 from core.errors import LambdaRuntimeError
@@ -162,7 +164,12 @@ class _Session:
     async def _serve(self, runtime: LambdaRuntime, endpoint: Endpoint) -> None:
         for news in runtime.news:
             _log.warning("%s", news)
-        runtime.events.subscribe(_tell)
+        default = runtime.default_backend()
+        runtime.events.subscribe(partial(_tell, default))
+        health = runtime.backends()[default]
+        if not health.online and health.detail != NOT_ASKED:
+            # it was seen before anybody could be told
+            _tell(default, BackendChanged(backend=default, online=False, detail=health.detail))
         _say(f"Stoker serves {endpoint.url} from {runtime.home}")
         looking = asyncio.create_task(_tell_of_stale(runtime), name="look for what was left behind")
         try:
@@ -214,13 +221,17 @@ async def _tell_of_stale(runtime: LambdaRuntime) -> None:
         _log.warning("an earlier Stoker left %d things behind; POST /_stoker/reap-stale removes them", count)
 
 
-def _tell(event: Event) -> None:
-    """What of the bus goes into the log: troubles always, who calls at level info."""
+def _tell(default: str, event: Event) -> None:
+    """What of the bus goes into the log: troubles always, who calls at level info.
+
+    That there is no engine is a trouble only where the `default` backend needs it.
+    """
     match event:
         case Trouble(about=about, message=message):
             _log.warning("%s: %s", about, message)
         case BackendChanged(backend=backend, online=False, detail=detail):
-            _log.info("backend %s is offline: %s", backend, detail)
+            level = logging.WARNING if backend == default else logging.INFO
+            _log.log(level, "backend %s is offline: %s", backend, detail)
         case BackendChanged(backend=backend, detail=detail):
             _log.info("backend %s is online: %s", backend, detail)
         case InstanceExited(instance_id=instance_id, function_name=name, exit=exit_):

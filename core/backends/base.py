@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from core.images import ImagePull
 
 __all__ = [
+    "NOT_ASKED",
     "BackendHealth",
     "LambdaBackend",
     "Launch",
@@ -29,6 +30,10 @@ __all__ = [
     "current_launch",
     "launching",
 ]
+
+
+NOT_ASKED = "not asked yet"
+"""Why a backend is offline of which nobody knows yet whether it is there; BackendChanged follows."""
 
 
 @dataclass(frozen=True, slots=True)

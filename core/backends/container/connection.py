@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from core.backends.base import BackendHealth
+from core.backends.base import NOT_ASKED, BackendHealth
 from core.backends.container.engine import Engine, EngineError, EngineFacts
 from core.backends.container.network import host_address
 from core.backends.container.watch import EngineEvents
@@ -64,7 +64,7 @@ class Connection:
         self._events: EngineEvents | None = None
         # for as long as this connection is: a launch goes on where only the events broke off
         self._engines: dict[Place, Engine] = {}
-        self._reason = "not asked yet"
+        self._reason = NOT_ASKED
         self._looking: asyncio.Task[None] | None = None
         self._asked = asyncio.Event()
         self._closed = False

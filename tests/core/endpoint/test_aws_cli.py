@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
-import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.core.endpoint.aws_cli import AwsCli
 from tests.core.endpoint.support import zipped
 from tests.core.zips import a_zip
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from core.endpoint.endpoint import Endpoint
     from core.runtime import LambdaRuntime
 
-_AWS = Path(sys.executable).with_name("aws")
 _RUNTIME = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 _HELLO = """
 def handler(event, context):
@@ -29,45 +27,12 @@ def handler(event, context):
 _HIGHER = _HELLO.replace('"hello"', '"HELLO"')
 
 
-class _Cli:
-    """`aws lambda ...` against one endpoint."""
-
-    def __init__(self, url: str, folder: Path) -> None:
-        self._url = url
-        self.folder = folder
-        folder.mkdir()
-
-    async def run(self, *words: str) -> tuple[int, str, str]:
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.folder),
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL_LAMBDA": self._url,
-            "AWS_MAX_ATTEMPTS": "1",
-            "AWS_PAGER": "",
-        }
-        process = await asyncio.create_subprocess_exec(
-            str(_AWS), "lambda", *words, "--output", "json", cwd=self.folder, env=environment,
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        out, err = await process.communicate()
-        assert process.returncode is not None
-        return process.returncode, out.decode(), err.decode()
-
-    async def json(self, *words: str) -> Any:
-        code, out, err = await self.run(*words)
-        assert code == 0, err
-        return json.loads(out) if out.strip() else None
-
-
 @pytest.fixture
-def cli(endpoint: Endpoint, tmp_path: Path) -> _Cli:
-    return _Cli(endpoint.url, tmp_path / "cli")
+def cli(endpoint: Endpoint, tmp_path: Path) -> AwsCli:
+    return AwsCli(endpoint.url, tmp_path / "cli")
 
 
-async def test_a_function_lives_its_whole_life_by_the_command_line(cli: _Cli, runtime: LambdaRuntime) -> None:
+async def test_a_function_lives_its_whole_life_by_the_command_line(cli: AwsCli, runtime: LambdaRuntime) -> None:
     (cli.folder / "one.zip").write_bytes(zipped(_HELLO))
     (cli.folder / "two.zip").write_bytes(zipped(_HIGHER))
     made = await cli.json(
@@ -107,7 +72,7 @@ async def test_a_function_lives_its_whole_life_by_the_command_line(cli: _Cli, ru
     assert runtime.functions() == []
 
 
-async def test_what_goes_wrong_is_said_as_aws_says_it(cli: _Cli) -> None:
+async def test_what_goes_wrong_is_said_as_aws_says_it(cli: AwsCli) -> None:
     code, _, err = await cli.run("invoke", "--function-name", "nobody", "answer.json")
     assert code != 0
     assert "ResourceNotFoundException" in err
