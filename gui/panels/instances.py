@@ -166,16 +166,16 @@ class InstancesPanel(QWidget):
             return
         usual, room = usual_widths(self.font()), self.table.viewport().width()
         # a column only where there is something to tell in it: for local processes there is not
-        hidden = not self.model.tells_cpu or room < ROOM_FOR_CPU
-        if hidden != self.table.isColumnHidden(Column.CPU):
-            self.table.setColumnHidden(Column.CPU, hidden)
-            # Qt takes what it had stretched the last column to for its own width then
-            self.table.setColumnWidth(Column.REMARK, NARROWEST)
+        was_hidden, hidden = self.table.isColumnHidden(Column.CPU), not self.model.tells_cpu or room < ROOM_FOR_CPU
+        self.table.setColumnHidden(Column.CPU, hidden)
         if hidden:
             del usual[Column.CPU]
         for column, width in fit(usual, GIVE_WAY, room).items():
             if column != Column.REMARK:
                 self.table.setColumnWidth(column, width)
+        if was_hidden != hidden:
+            # Qt takes what it had stretched the last column to for its own width then
+            self.table.setColumnWidth(Column.REMARK, NARROWEST)
 
     def _column_resized(self, *_: int) -> None:
         if QGuiApplication.mouseButtons() & Qt.MouseButton.LeftButton and self.table.horizontalHeader().underMouse():
