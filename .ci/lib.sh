@@ -142,9 +142,11 @@ bounded() {
 # Processes whose program, folder, arguments or environment name the work folder (this shell and its screen aside).
 pids_of_work() {
   local pid self=$BASHPID
+  # listed first, so that the programs that look are not among them
+  local all=(/proc/[0-9]*)
   {
-    grep -laFs -- "$work/" /proc/[0-9]*/cmdline /proc/[0-9]*/environ
-    find /proc/[0-9]*/exe /proc/[0-9]*/cwd -maxdepth 0 -lname "$work/*"
+    grep -laFs -- "$work/" "${all[@]/%//cmdline}" "${all[@]/%//environ}"
+    find "${all[@]/%//exe}" "${all[@]/%//cwd}" -maxdepth 0 -lname "$work/*"
   } 2>/dev/null | cut -d / -f 3 | sort -nu | while read -r pid; do
     [ "$pid" = "$$" ] || [ "$pid" = "$self" ] || [ "$pid" = "$screen_pid" ] || [ ! -e "/proc/$pid" ] || echo "$pid"
   done
@@ -240,6 +242,13 @@ make_images() {
   for engine in docker podman; do
     say "$engine: $(bounded 900 env -C "$checkout" .venv/bin/python -m tests.engines.base_image "$engine" | tr '\n' ' ')"
   done
+}
+
+# Into STOKER_TEST_CACHE, as the images; the tests would build it where they first need it.
+compile_node_client() {
+  timeout 600 env -C "$1" .venv/bin/python -c '
+from tests.core.real_clients.node_client import build_node_client
+print("Node client:", build_node_client().version)'
 }
 
 stop_engines() {
