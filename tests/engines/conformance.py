@@ -23,6 +23,7 @@ from core.functions import LambdaFunction
 from core.instances import ContainerHandle, InstanceSnapshot, ProcessHandle
 from core.invocation import InvocationResult, StreamingInvocation
 from core.runtime import LambdaRuntime
+from tests.core.backends.support import alive, eventually
 from tests.core.sources import python_function, scripted_function
 from tests.core.waiting import until
 from tests.engines.engine import ENGINES, EngineUnderTest
@@ -118,12 +119,16 @@ class Bench:
         """Whether anything of the instance is there, as the system and not the pool tells it."""
         match instance.handle:
             case ProcessHandle(pid=pid):
-                return psutil.pid_exists(pid)
+                return alive(pid)
             case ContainerHandle(id=container):
                 assert self.engine is not None
                 return container in self.engine.containers(self.runtime.owner_id)
             case _:
                 return False
+
+    async def vanished(self, instance: InstanceSnapshot) -> None:
+        """Wait until nothing is there of one that ended by itself: the pool lets it go at once, before that."""
+        await eventually(lambda: not self.exists(instance))
 
     def inspect(self, instance: InstanceSnapshot) -> dict[str, Any]:
         """What the engine knows of an instance's container."""

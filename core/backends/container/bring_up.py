@@ -74,13 +74,14 @@ class BringUp:
     def __init__(self, around: Surroundings, forced: Way | None) -> None:
         self.way = forced
         self._forced = forced
+        self._proven = False  # whether a container of this engine has reached this machine
         self._around = around
         self._relays = Relays()
         self._sees_files: bool | None = None
 
     def forget(self) -> None:
         """Another engine may come: nothing is known of it."""
-        self.way = self._forced
+        self.way, self._proven = self._forced, False
         self._sees_files = None
 
     async def launch(
@@ -112,7 +113,7 @@ class BringUp:
         parts: tuple[Archive | None, Sequence[Archive], str],
         way: Way | None,
     ) -> WarmInstance:
-        """One attempt by one way; None tries whether the host can be reached. Raises HostUnreachableError then."""
+        """One attempt by one way. Raises HostUnreachableError where no container has reached this machine yet."""
         launch, around = current_launch(), self._around
         code_zip, layers, deploy_id = parts
         buffered = way is Way.IMAGE
@@ -136,12 +137,12 @@ class BringUp:
             launch.phase("start")
             await self._start(instance)
             launch.phase("init")
-            await self._wait_ready(instance, address, launch.init_timeout, trial=way is None)
+            await self._wait_ready(instance, address, launch.init_timeout, trial=not self._proven)
         except BaseException:
             await asyncio.shield(instance.remove())
             raise
-        if way is None:
-            self.way = Way.HOST
+        if not buffered:
+            self.way, self._proven = Way.HOST, True
         details = {"container": instance.id[:12]}
         if buffered:
             details["transport"] = BUFFERED

@@ -7,13 +7,14 @@ an engine does not answer. Here one socket's calls share one pool, and `sever` e
 from __future__ import annotations
 
 import socket
+import threading
 import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from docker import APIClient
 from docker.transport import UnixHTTPAdapter
-from docker.transport.unixconn import UnixHTTPConnectionPool
+from docker.transport.unixconn import UnixHTTPConnection, UnixHTTPConnectionPool
 
 if TYPE_CHECKING:
     from core.backends.container.tls import Tls
@@ -21,35 +22,53 @@ if TYPE_CHECKING:
 __all__ = ["make_client", "sever"]
 
 
+class _Connection(UnixHTTPConnection):
+    pool: _Pool
+
+    def connect(self) -> None:
+        super().connect()
+        if self.pool.severed:
+            # in this moment: `sever` has not seen this socket
+            self.cut()
+
+    def cut(self) -> None:
+        if isinstance(self.sock, socket.socket):
+            with suppress(OSError):
+                self.sock.shutdown(socket.SHUT_RDWR)
+
+
 class _Pool(UnixHTTPConnectionPool):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.connections: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.severed = False
+        self._mutex = threading.Lock()
+        self._connections: weakref.WeakSet[_Connection] = weakref.WeakSet()
 
     def _new_conn(self) -> Any:
-        connection = super()._new_conn()
-        self.connections.add(connection)
+        connection = _Connection(self.base_url, self.socket_path, self.timeout)  # type: ignore[arg-type]
+        connection.pool = self
+        with self._mutex:
+            self._connections.add(connection)
         return connection
+
+    def sever(self) -> None:
+        self.severed = True
+        with self._mutex:
+            connections = tuple(self._connections)
+        for connection in connections:
+            connection.cut()
 
 
 class _Adapter(UnixHTTPAdapter):
     """One pool for all URLs of a socket."""
 
-    made: _Pool | None = None
+    def __init__(self, socket_url: str, timeout: float) -> None:
+        super().__init__(socket_url, timeout)  # type: ignore[arg-type]
+        self.pool = _Pool("http+docker://localhost", self.socket_path, self.timeout, maxsize=self.max_pool_size)
+        self.pools[self.socket_path] = self.pool
 
     def get_connection(self, url: Any, proxies: Any = None) -> Any:
-        with self.pools.lock:
-            pool = self.pools.get(self.socket_path)
-            if pool is None:
-                pool = _Pool("http+docker://localhost", self.socket_path, self.timeout, maxsize=self.max_pool_size)
-                self.pools[self.socket_path] = self.made = pool
-        return pool
-
-    def sever(self) -> None:
-        for connection in tuple(self.made.connections) if self.made is not None else ():
-            if isinstance(connection.sock, socket.socket):
-                with suppress(OSError):
-                    connection.sock.shutdown(socket.SHUT_RDWR)
+        return self.pool
 
 
 def make_client(url: str, tls: Tls | None, *, version: str, timeout: float) -> APIClient:
@@ -63,7 +82,7 @@ def make_client(url: str, tls: Tls | None, *, version: str, timeout: float) -> A
     # the API may be asked through proxies only where somebody says so for this engine
     client.trust_env = False
     if url.startswith(("unix://", "http+unix://")):
-        adapter = _Adapter("http+unix://" + url.partition("://")[2], timeout)  # type: ignore[arg-type]
+        adapter = _Adapter("http+unix://" + url.partition("://")[2], timeout)
         client.mount("http+docker://", adapter)
         client._custom_adapter = adapter
     made: APIClient = client
@@ -74,4 +93,4 @@ def sever(client: APIClient) -> None:
     """End the calls that are under way over a local socket: their threads get an OSError. Any thread may call it."""
     adapter = client.adapters.get("http+docker://")
     if isinstance(adapter, _Adapter):
-        adapter.sever()
+        adapter.pool.sever()

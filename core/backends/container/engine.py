@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import json
 import ssl
 import threading
 from collections.abc import Callable
@@ -189,6 +188,8 @@ def _is_cancelled() -> bool:
 
 def _why(error: BaseException) -> str:
     """The innermost reason: the SDK wraps an OSError four times."""
+    from docker.errors import DockerException
+
     seen: set[int] = set()
     inner: BaseException = error
     while id(inner) not in seen:
@@ -203,6 +204,12 @@ def _why(error: BaseException) -> str:
         return f"TLS: {inner.reason or inner}"
     if isinstance(inner, OSError) and inner.strerror:
         return inner.strerror.lower()
-    if isinstance(inner, http.client.HTTPException | json.JSONDecodeError):
+    if isinstance(inner, http.client.RemoteDisconnected):
+        return "it hung up without an answer"
+    if isinstance(inner, http.client.IncompleteRead):
+        return "its answer broke off"
+    if isinstance(error, DockerException):
+        return str(error)
+    if isinstance(inner, http.client.HTTPException | ValueError):
         return "what answers there is no container engine"
     return str(inner) or type(inner).__name__

@@ -48,6 +48,11 @@ class Ended:
     stands_still: bool = False
     """Whether its processes are there, and will write no more."""
 
+    @property
+    def signal(self) -> int | None:
+        """The signal that ended it, as far as the code tells."""
+        return self.code - 128 if self.code is not None and self.code > 128 else None
+
 
 def how_it_ended(code: int | None) -> str:
     """An exit code in words: above 128 it is the number of a signal."""
@@ -81,6 +86,7 @@ class ContainerInstance:
         self.function = function
         self.token = secrets.token_hex(16)
         self.id = ""
+        self.specification: Specification | None = None  # once it was asked for
         self.layers: str | None = None  # the digest of what is mounted at /opt
         self.ran_out = False  # the engine has said so
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
@@ -133,6 +139,7 @@ class ContainerInstance:
         Raises EngineError.
         """
         engine = self.engine
+        self.specification = specification
         self._name = specification.name
         self._creating = asyncio.ensure_future(engine.call("create a container", specification.create))
         # the engine goes on with it whatever becomes of this task: `remove` waits for it
@@ -288,6 +295,7 @@ class ContainerInstance:
         self._launch.exited(
             InstanceExit(
                 code=ended.code,
+                signal=ended.signal,
                 reason="used more memory than the function has" if ended.out_of_memory else ended.reason,
                 log_tail=tuple(self.tail),
                 out_of_memory=ended.out_of_memory,

@@ -31,7 +31,10 @@ __all__ = ["RIE_PORT", "RieReply", "RieRuntime"]
 
 RIE_PORT = 8080
 
-_OWN_LINE = re.compile(r"\d\d \w{3} \d{4} [\d:,]+ \[[A-Z]+\] \(rapid\) |(?:START|END|REPORT) RequestId: ")
+_OWN_LINE = re.compile(
+    r"\d\d \w{3} \d{4} [\d:,]+ \[[A-Z]+\] \(rapid\) |(?:START|END|REPORT) RequestId: "
+    r'|time=\S+ level=[A-Z]+ msg="http: panic serving '
+)
 _TIMED_OUT = re.compile(rb"Task timed out after [\d.]+ seconds")
 _ASK_AGAIN = 0.01  # seconds between two looks at whether it listens: no event tells of another's port
 _LAST_LINES = 1.0  # seconds in which the engine must have passed on what belongs to an invocation

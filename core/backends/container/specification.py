@@ -65,7 +65,8 @@ class Specification:
     """One container, complete but for what only its launch knows. Nothing in here is a secret but `environment`.
 
     `host` is the address of this machine as containers reach it, or an engine's word for it. `mounts` are
-    left out of the container where they are to be copied into it.
+    left out of the container where they are to be copied into it. `role` tells a second container of the
+    same instance from its first.
     """
 
     labels: Labels
@@ -80,12 +81,13 @@ class Specification:
     tmp_mb: int
     host: str
     publish_port: int | None = None
+    role: str = ""
     copied: bool = False
 
     @property
     def name(self) -> str:
         """The container's own name."""
-        return container_name(self.labels)
+        return container_name(self.labels) + (f"-{self.role}" if self.role else "")
 
     def create(self, client: APIClient) -> str:
         """Create the container; returns its id. Blocks, and raises what the SDK raises."""

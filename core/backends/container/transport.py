@@ -7,14 +7,19 @@ first container that starts there, and remembered for as long as that engine is 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from core.backends.container.engine import EngineError
+from core.backends.container.owed import remove_container
 from core.emulator.runtime_api import InitError
 
 if TYPE_CHECKING:
+    from core.backends.container.engine import Engine
     from core.backends.container.instance import ContainerInstance
+    from core.backends.container.specification import Specification
 
 __all__ = ["BUFFERED", "HostUnreachableError", "Way", "ready_or_unreachable"]
 
@@ -22,7 +27,7 @@ BUFFERED = "buffered by RIE"
 """What an instance is marked with whose responses do not stream."""
 
 _PATIENCE = 3.0  # seconds in which a connection inside one machine must have come about
-_REFUSED = 1  # what bash says where it could not connect
+_REFUSED = "it cannot connect"
 
 
 class Way(StrEnum):
@@ -55,8 +60,12 @@ async def ready_or_unreachable(instance: ContainerInstance, address: str, timeou
         try:
             await ready
         except InitError as error:
-            if error.timed_out and not instance.reached.is_set():
-                raise HostUnreachableError(f"nothing connected to {address} within {timeout:g} s") from error
+            if not instance.reached.is_set():
+                if error.timed_out:
+                    raise HostUnreachableError(f"nothing connected to {address} within {timeout:g} s") from error
+                # a runtime that cannot connect may end before anything else could be tried in its container
+                if error.exited and (reason := await _blocked_beside(instance, address)) is not None:
+                    raise HostUnreachableError(reason) from error
             raise
     finally:
         for task in (ready, reached, probe):
@@ -66,24 +75,59 @@ async def ready_or_unreachable(instance: ContainerInstance, address: str, timeou
 
 async def _blocked(instance: ContainerInstance, address: str) -> str | None:
     """Why a shell in the container cannot connect; waits for ever where that cannot be found out."""
+    reason = await _cannot_connect(instance.engine, instance.id, address)
+    if reason is None:
+        # it can connect, or there is no such shell: the runtime itself shows
+        await asyncio.get_running_loop().create_future()
+    return reason
+
+
+async def _blocked_beside(instance: ContainerInstance, address: str) -> str | None:
+    """Why a shell in another container of the same image cannot connect; None where it can, or cannot be had."""
+    like = instance.specification
+    if like is None:
+        return None
+    waits = replace(
+        like, role="probe", entrypoint=("/bin/bash",), command=("-c", "exec sleep 60"), environment={}, mounts=()
+    )
+    starting = asyncio.ensure_future(instance.engine.call("start a probe", lambda client: _start(client, waits)))
+    try:
+        return await _cannot_connect(instance.engine, await asyncio.shield(starting), address)
+    except EngineError:
+        return None
+    finally:
+        await asyncio.shield(_end(instance.engine, starting, waits.name))
+
+
+async def _cannot_connect(engine: Engine, container: str, address: str) -> str | None:
+    """Why a shell in this container cannot; None where it can, or there is no such shell."""
     host, _, port = address.rpartition(":")
-    connect = ["/bin/bash", "-c", f"exec 3<>/dev/tcp/{host}/{port}"]
+    connect = ["/bin/bash", "-c", f"(exec 3<>/dev/tcp/{host}/{port}) 2>/dev/null || echo {_REFUSED}"]
     try:
         async with asyncio.timeout(_PATIENCE):
-            code = await instance.engine.call("run a probe", lambda client: _run(client, instance.id, connect))
+            said = await engine.call("run a probe", lambda client: _run(client, container, connect))
     except TimeoutError:
         return f"a connection from the container to {address} gets no answer"
     except EngineError:
-        code = None
-    if code == _REFUSED:
-        return f"a connection from the container to {address} is refused"
-    # it can connect, or there is no such shell: the runtime itself shows
-    await asyncio.get_running_loop().create_future()
-    return None
+        return None
+    return f"a connection from the container to {address} is refused" if said == _REFUSED else None
 
 
-def _run(client: Any, container: str, command: list[str]) -> int | None:
+def _run(client: Any, container: str, command: list[str]) -> str:
+    """What it writes: an engine may tell the exit code only a moment after the end."""
     made = client.exec_create(container, command, stdout=True, stderr=True)
-    client.exec_start(made["Id"])
-    code = client.exec_inspect(made["Id"]).get("ExitCode")
-    return int(code) if code is not None else None
+    return str(client.exec_start(made["Id"]).decode("utf-8", "replace")).strip()
+
+
+def _start(client: Any, specification: Specification) -> str:
+    container = specification.create(client)
+    client.start(container)
+    return container
+
+
+async def _end(engine: Engine, starting: asyncio.Future[str], name: str) -> None:
+    """Remove a probe, however far it came."""
+    with suppress(EngineError):
+        await starting
+    with suppress(EngineError):
+        await engine.call("remove a container", lambda client: remove_container(client, name))
