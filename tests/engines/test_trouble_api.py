@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from core.backends.container.engine import Engine
 from core.errors import BackendUnavailableError, ContainerStartFailedError, LambdaRuntimeError
 from core.events import BackendChanged, Event
 from core.functions import ImageConfig, LambdaFunction
@@ -226,6 +227,37 @@ async def test_ended_while_the_engine_was_away(
     await online(stoker, engine.name)
     await serves(stoker)
     await until_removed(engine, [container_of(instance)])
+
+
+async def test_an_engine_that_hangs_is_offline_and_keeps_nobody_waiting(
+    engine: EngineUnderTest, proxy: EngineProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    defaults = Engine.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "timeout", 3)
+    let_go = asyncio.Event()
+
+    async def hangs(request: Request) -> bool:
+        return await let_go.wait()
+
+    async with nothing_left(engine):
+        async with LambdaRuntime.open(home=tmp_path / "home", default_backend=engine.name) as runtime:
+            await online(runtime, engine.name)
+            await runtime.add_function(contained(tmp_path))
+            await runtime.launch("scripted", 10)
+            proxy.when("", hangs)
+            # ten calls, for eight threads: two find out before they have begun
+            await runtime.evict("scripted")
+            assert runtime.instances() == []
+            await until(runtime, lambda: "it does not answer" in runtime.backends()[engine.name].detail)
+            with pytest.raises(BackendUnavailableError, match="it does not answer"):
+                await runtime.invoke("scripted", b"{}")
+            proxy.forget()
+            let_go.set()
+            await online(runtime, engine.name)
+            await serves(runtime)
+        assert engine.containers(runtime.owner_id) == set()
+        await proxy.cut()
 
 
 async def test_closed_while_the_engine_is_away_the_next_stoker_is_offered_what_is_left(

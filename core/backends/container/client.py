@@ -19,7 +19,7 @@ from docker.transport.unixconn import UnixHTTPConnection, UnixHTTPConnectionPool
 if TYPE_CHECKING:
     from core.backends.container.tls import Tls
 
-__all__ = ["make_client", "sever"]
+__all__ = ["interrupt", "make_client", "sever"]
 
 
 class _Connection(UnixHTTPConnection):
@@ -53,6 +53,9 @@ class _Pool(UnixHTTPConnectionPool):
 
     def sever(self) -> None:
         self.severed = True
+        self.interrupt()
+
+    def interrupt(self) -> None:
         with self._mutex:
             connections = tuple(self._connections)
         for connection in connections:
@@ -89,8 +92,15 @@ def make_client(url: str, tls: Tls | None, *, version: str, timeout: float) -> A
     return made
 
 
-def sever(client: APIClient) -> None:
+def interrupt(client: APIClient) -> None:
     """End the calls that are under way over a local socket: their threads get an OSError. Any thread may call it."""
+    adapter = client.adapters.get("http+docker://")
+    if isinstance(adapter, _Adapter):
+        adapter.pool.interrupt()
+
+
+def sever(client: APIClient) -> None:
+    """End those, and all that will be made with it: nobody needs it any more."""
     adapter = client.adapters.get("http+docker://")
     if isinstance(adapter, _Adapter):
         adapter.pool.sever()

@@ -141,6 +141,8 @@ class Connection:
         reason = ""
         for place in self._places:
             if place.vacant:
+                if (engine := self._engines.get(place)) is not None:
+                    engine.give_up("it has gone")
                 continue
             try:
                 await self._enter(place)
@@ -154,6 +156,8 @@ class Connection:
                 _log.warning("%s at %s", self.name, place.url, exc_info=True)
                 why = f"what answers there is no container engine ({type(error).__name__}: {error})"
             reason = reason or f"{why} ({place.found_by})"
+            if (engine := self._engines.get(place)) is not None:
+                engine.give_up(why)
         before, self._reason = self._reason, reason or "not found"
         if self._asked.is_set() and before != self._reason:
             self._changed()
@@ -164,6 +168,7 @@ class Connection:
         engine = self._engines.get(place)
         if engine is None:
             engine = self._engines[place] = Engine(self.name, place.url, place.tls, silent=partial(self._lost, place))
+        engine.again()
         events = EngineEvents(engine, self._owner, happened=self._happened, broken=partial(self._lost, place))
         try:
             try:

@@ -86,6 +86,7 @@ class Engine:
         self._timeout = timeout
         self._silent = silent
         self._closed = False
+        self._away: str | None = None
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"stoker-{name}")
         self._clients: list[APIClient] = []
         self._local = threading.local()
@@ -111,8 +112,7 @@ class Engine:
 
         Cancelling the call does not stop the engine: whoever creates something must look after it.
         """
-        if self._closed:
-            raise EngineError(self.name, what, _CLOSED)
+        self._refuse(what)
         running = self._executor.submit(self._guarded, what, work)
         try:
             return await asyncio.wrap_future(running)
@@ -125,6 +125,27 @@ class Engine:
                 # it was still waiting for a thread
                 raise EngineError(self.name, what, _CLOSED) from None
             raise
+
+    def give_up(self, reason: str) -> None:
+        """It does not answer: nobody need wait any longer for what it was asked, nor ask. Until `again`."""
+        self._away = reason
+        with self._mutex:
+            clients = tuple(self._clients)
+        if clients:
+            from core.backends.container.client import interrupt
+
+            for client in clients:
+                interrupt(client)
+
+    def again(self) -> None:
+        """It answers."""
+        self._away = None
+
+    def _refuse(self, what: str) -> None:
+        if self._closed:
+            raise EngineError(self.name, what, _CLOSED)
+        if self._away is not None:
+            raise EngineError(self.name, what, self._away)
 
     def client(self) -> APIClient:
         """A client of the calling thread's own. Blocks for nothing."""
@@ -171,6 +192,7 @@ class Engine:
                 return None
 
     def _guarded(self, what: str, work: Callable[[APIClient], _T]) -> _T:
+        self._refuse(what)
         try:
             return work(self.client())
         except Exception as error:
