@@ -83,18 +83,19 @@ start_lane() {
   mkdir -m 711 "$work/$name"
   if [ -n "$quiet" ]; then
     step "$name: begun, with the others"
+    step_name="" # theirs begin at the same time
     in_lane "$name" "$@" >"$work/$name.log" 2>&1 &
   else
     in_lane "$name" "$@" &
   fi
   pid=$!
   lanes[$pid]=$name
+  step_name=""
 }
 
 in_lane() {
   local name=$1
   shift
-  step_name=""
   trap - EXIT INT TERM HUP
   work="$work/$name"
   lanes=()
@@ -122,6 +123,7 @@ await_lanes() {
       fail "${lanes[$pid]} (exit $status)"
     fi
     step "${lanes[$pid]}: passed"
+    step_name=""
     [ ! -e "$log" ] || grep -E '^=== \[|^--- |^=+ .*(passed|failed|error).* =+$|^window ' "$log" || true
     unset "lanes[$pid]"
   done
