@@ -18,11 +18,12 @@ __all__ = ["FactsView"]
 NOTHING = "–"
 # The first are always there; those below appear when there is something to say, and move none above them.
 _ALWAYS = ("status", "request", "instance", "first byte", "elapsed", "chunks", "received", "rate")
-_SOMETIMES = ("waited", "init", "duration", "memory", "error")
+_SOMETIMES = ("delivery", "waited", "init", "duration", "memory", "error")
 _TIPS = {
     "first byte": "From when the instance took the event to the first byte of the response",
     "elapsed": "Since Invoke, as seen from this window",
     "rate": "Bytes received, divided by the time to the last chunk",
+    "delivery": "How the response comes, where it does not stream",
     "waited": "Time in the queue, a cold start included",
     "init": "Time the cold start took to initialise the function",
     "duration": "Time the function took, without its cold start",
@@ -106,6 +107,7 @@ class FactsView(QScrollArea):
         self._set("received", format_bytes(response.size), f"{format_count(response.size)} bytes")
         last = response.last_at - run.base
         self._set("rate", format_rate(response.size / last) if first is not None and last > 0 else NOTHING)
+        self._set("delivery", run.transport.split(": ", 1)[0], run.transport)
         self._set("waited", format_ms(result.queued_ms) if result and result.queued_ms >= 1 else "")
         init = "" if result is None or result.init_ms is None else format_ms(result.init_ms)
         phases = "" if result is None else "\n".join(f"{name}: {format_ms(ms)}" for name, ms in result.phases.items())

@@ -91,6 +91,8 @@ class Run:
         self.ended: float | None = None
         self.instance_id: str | None = None
         self.cold_start: bool | None = None
+        self.transport = ""
+        """How its response comes, where it does not stream: "buffered by RIE: it cannot connect"."""
         self.position = 0
         self.phase: Phase | None = None
         self.log: deque[str] = deque(maxlen=_LOG_LINES)
@@ -135,6 +137,7 @@ class Run:
                 self.function_name, self.payload, request_id=self.request_id, source="window"
             )
             self._began(invocation)
+            self.transport = _transport(runtime, self.function_name, invocation.instance_id)
             async with invocation:
                 await self._read(invocation)
             self._finish(invocation.result)
@@ -245,6 +248,11 @@ class Run:
         if not self.dirty:
             self.dirty = True
             self._changed()
+
+
+def _transport(runtime: LambdaRuntime, name: str, instance_id: str | None) -> str:
+    found = next((each for each in runtime.instances(name) if each.id == instance_id), None)
+    return found.details.get("transport", "") if found is not None else ""
 
 
 def _nothing() -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from core.runtime import LambdaRuntime
 from gui.main_window import MainWindow
-from tests.gui.conftest import _no_window_is_left, pytest_asyncio_loop_factories, qapp_cls
+from tests.gui.conftest import _no_window_is_left, pytest_asyncio_loop_factories, qapp_cls, theme
 
-__all__ = ["_no_window_is_left", "pytest_asyncio_loop_factories", "qapp_cls"]
+__all__ = ["_no_window_is_left", "pytest_asyncio_loop_factories", "qapp_cls", "theme"]
 
 
 @pytest.fixture

@@ -18,7 +18,10 @@ from core.runtime import LambdaRuntime
 from gui.dialogs.function import FunctionDialog
 from gui.main_window import MainWindow
 from gui.models.instance_row import Column
+from gui.theme import Theme
 from gui.widgets.backend_badge import BackendBadge
+from gui.workbench.facts_view import FactsView
+from gui.workbench.run import Run
 from tests.engines.engine import EngineUnderTest
 from tests.engines.held_relay import build_layers, held_relay
 from tests.engines.local_registry import LocalRegistry
@@ -190,3 +193,23 @@ async def test_an_image_that_is_not_there_stays_as_a_row_with_its_reason(
         lambda: [(pull.state, pull.id != first) for pull in window.pulls.model.all()] == [(PullState.FAILED, True)], 60
     )
     assert not window.problems.kept, "the row says it, once"
+
+
+async def test_a_response_that_does_not_stream_says_so_beside_it(
+    engine: EngineUnderTest, tmp_path: Path, theme: Theme
+) -> None:
+    async with LambdaRuntime.open(
+        tmp_path / "home", container_transport="image", default_backend=engine.name
+    ) as runtime:
+        await until(lambda: runtime.backends()[engine.name].online, 60)
+        code = _words(tmp_path / "words")
+        await runtime.add_function(
+            LambdaFunction(function_name="words", runtime="provided.al2023", handler="bootstrap", code=code, timeout=20)
+        )
+        run = Run("words", b"{}", lambda: None)
+        await run.drive(runtime)
+        assert run.error is None, run.error
+        facts = FactsView(theme)
+        facts.show_run(run)
+        assert facts.value("delivery").startswith("buffered by RIE")
+        facts.deleteLater()
