@@ -164,6 +164,11 @@ class BackendUnderTest:
         self.engine = engine
         self._folder = folder
 
+    def rest(self) -> None:
+        """Let the connections go by which the test itself looks at the engine; the next look makes new ones."""
+        if self.engine is not None:
+            self.engine.client.close()
+
     @asynccontextmanager
     async def open(self, **settings: Any) -> AsyncIterator[Bench]:
         """A bench whose Stoker has these settings."""

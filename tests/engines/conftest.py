@@ -123,11 +123,17 @@ def backend(
     request: pytest.FixtureRequest,
     found_engines: dict[str, EngineUnderTest | Unavailable],
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> BackendUnderTest:
     """One backend after the other."""
     found = found_engines.get(request.param)
     if isinstance(found, Unavailable):
         pytest.skip(found.reason)
+    # a Stoker here need not connect to an engine that its test is not about
+    for variable in ("DOCKER_HOST", "CONTAINER_HOST"):
+        monkeypatch.delenv(variable, raising=False)
+    if found is not None:
+        monkeypatch.setenv("DOCKER_HOST" if found.name == "docker" else "CONTAINER_HOST", found.url)
     return BackendUnderTest(request.param, found, tmp_path)
 
 
