@@ -16,16 +16,19 @@ from core.events import (
     FunctionAdded,
     FunctionChanged,
     FunctionRemoved,
+    ImagePullChanged,
     InstanceChanged,
     InvocationEnded,
     QueueChanged,
 )
+from core.images import PullState
 from core.instances import InstanceState
 from core.names import LATEST, split_key
 from gui.formatting import health_words, plural
 
 if TYPE_CHECKING:
     from core.functions import LambdaFunction
+    from core.images import ImagePull
     from core.runtime import LambdaRuntime
 
 __all__ = ["ROW_ROLE", "FunctionRow", "FunctionsModel"]
@@ -46,8 +49,9 @@ _SHOWN_STATES = (
 class FunctionRow:
     """One function, or one of its published versions, as the list shows it.
 
-    `trouble` says why it cannot run here, `failed` what its last invocation ended with; None where
-    there is nothing to say. `counts` holds instances by state, final ones left out.
+    `trouble` says why it cannot run here, `failed` what its last invocation ended with, `pulling` which
+    image is on its way for it; None where there is nothing to say. `counts` holds instances by state, final
+    ones left out.
     """
 
     name: str
@@ -56,6 +60,7 @@ class FunctionRow:
     trouble: str | None = None
     failed: str | None = None
     waiting: int = 0
+    pulling: str | None = None
     counts: Counter[InstanceState] = field(default_factory=Counter)
 
     @property
@@ -82,6 +87,8 @@ class FunctionRow:
         if self.version is not None:
             lines.append(f"published version {self.version} of {self.function}")
         lines.append(", ".join(parts) if parts else "cold: no instance")
+        if self.pulling:
+            lines.append(f"its image is being pulled: {self.pulling}")
         if self.waiting:
             lines.append(plural(self.waiting, "invocation waits", "invocations wait"))
         if self.failed:
@@ -216,6 +223,8 @@ class FunctionsModel(QAbstractListModel):
                     refilter = True
                 case FunctionRemoved(function_name=name):
                     self._drop(name)
+                case ImagePullChanged(pull=pull):
+                    touched.update(self._pulls(pull))
                 case BackendChanged() | DefaultBackendChanged():
                     self._ask_again()
                     touched.update(self._rows)
@@ -262,6 +271,7 @@ class FunctionsModel(QAbstractListModel):
         row = self._row(function)
         if before is not None:
             row.failed, row.waiting, row.counts = before.failed, before.waiting, before.counts
+            row.pulling = before.pulling if row.backend == before.backend else None
         else:
             # instances may have been there before: a function removed and added again
             row.counts.update(state for name, state in self._instances.values() if name == row.name)
@@ -276,6 +286,21 @@ class FunctionsModel(QAbstractListModel):
             trouble=self._trouble(function),
             waiting=self._runtime.waiting(name),
         )
+
+    def _pulls(self, pull: ImagePull) -> list[str]:
+        """Mark the functions that an image is for; returns those that look otherwise now."""
+        goes_on = pull.state is PullState.PULLING
+        changed = []
+        for name, row in self._rows.items():
+            if row.backend != pull.backend:
+                continue
+            if row.pulling == pull.image and not goes_on:
+                row.pulling = None
+                changed.append(name)
+            elif goes_on and row.pulling is None and self._runtime.image_of(name) == pull.image:
+                row.pulling = pull.image
+                changed.append(name)
+        return changed
 
     def _backend(self, function: LambdaFunction) -> str:
         return function.backend or self._runtime.default_backend()

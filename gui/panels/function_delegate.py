@@ -167,6 +167,8 @@ class FunctionDelegate(QStyledItemDelegate):
     def _remark(row: FunctionRow) -> tuple[str, str]:
         if row.waiting:
             return f"queued {format_count(row.waiting)}", "starting"
+        if row.pulling and not row.trouble:
+            return "pulling image", "starting"
         # what it cannot run for says more than how that showed
         if row.failed and not row.trouble:
             return row.failed, "error"

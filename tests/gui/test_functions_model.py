@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,13 @@ from core.events import (
     FunctionAdded,
     FunctionChanged,
     FunctionRemoved,
+    ImagePullChanged,
     InstanceChanged,
     InvocationEnded,
     QueueChanged,
 )
 from core.functions import LambdaFunction
+from core.images import ImagePull, PullState
 from core.instances import Instance, InstanceSnapshot, InstanceState
 from core.invocation import InvocationResult
 from gui.models.functions import ROW_ROLE, FunctionRow, FunctionsModel
@@ -52,6 +55,9 @@ class Core:
 
     def backends(self) -> dict[str, BackendHealth]:
         return {"process": self.health}
+
+    def image_of(self, name: str) -> str | None:
+        return f"images/{name}:1"
 
     def unsupported(self, name: str) -> str | None:
         return self.cannot.get(name)
@@ -200,3 +206,18 @@ def test_counts_are_those_of_a_plain_dict(qtbot: QtBot, changes: list[tuple[str,
     for name in ("checkout", "words"):
         assert +row(model, name).counts == Counter(state for owner, state in plain.values() if owner == name)
     assert model.total() == len(plain)
+
+
+def test_a_function_whose_image_is_on_its_way_says_so_until_it_is_there(core: Core, qtbot: QtBot) -> None:
+    model = FunctionsModel(core)  # type: ignore[arg-type]
+    pull = ImagePull("p-1", "process", "images/words:1", PullState.PULLING, 3, 1, 10, 30, "", 0.0)
+    model.take([ImagePullChanged(pull=pull)])
+    assert row(model, "words").pulling == "images/words:1"
+    assert "its image is being pulled: images/words:1" in row(model, "words").summary
+    assert [name for name in model.names() if row(model, name).pulling] == ["words"]
+    model.take([FunctionChanged(function=core.known["words"], deploy_changed=True)])
+    assert row(model, "words").pulling, "an edit does not stop it"
+    model.take([ImagePullChanged(pull=replace(pull, backend="other", state=PullState.DONE))])
+    assert row(model, "words").pulling, "that was another engine's"
+    model.take([ImagePullChanged(pull=replace(pull, state=PullState.FAILED, detail="no"))])
+    assert row(model, "words").pulling is None
