@@ -608,6 +608,8 @@ class LambdaRuntime:
     def _backend_changed(self, backend: LambdaBackend) -> None:
         health = backend.health()
         self.events.publish(BackendChanged(backend=backend.name, online=health.online, detail=health.detail))
+        if health.online:
+            self._pool.start_anew(backend.name)
 
     # --- ends
 

@@ -237,6 +237,13 @@ class WarmPool:
         self._books.drop_if_empty(room)
         self._run()
 
+    def start_anew(self, backend: str) -> None:
+        """The backend is there again: what failed while it was away is no reason to wait any longer."""
+        for room in self._books.rooms.values():
+            if room.spec.backend == backend:
+                room.failures, room.not_before = 0, 0.0
+        self._run()
+
     # --- ends
 
     def terminate(self, instance_id: str, *, force: bool = False, reason: str = "terminated by hand") -> Instance:

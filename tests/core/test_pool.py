@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from core.errors import (
+    BackendUnavailableError,
     ContainerStartFailedError,
     FunctionNotFoundError,
     InstanceNotFoundError,
@@ -184,6 +185,21 @@ async def test_the_end_of_a_back_off_launches_by_itself() -> None:
     async with asyncio.timeout(5):
         await out.asked.wait()
     assert len(out.launches) == 1
+
+
+async def test_a_backend_that_is_back_ends_the_back_off_of_its_functions_only() -> None:
+    out = Outside()
+    for name, backend in (("a", "here"), ("b", "there")):
+        out.pool.configure(PoolFunction(name, backend, "d1", 128, 10, 300.0, 0))
+    for name in ("a", "b"):
+        for n in range(3):
+            out.pool.enqueue(name, f"{name}{n}")
+            if out.launches:
+                out.pool.launch_failed(out.launches.pop(), BackendUnavailableError("x", "away"))
+        out.pool.enqueue(name, "later")
+    assert out.launches == []
+    out.pool.start_anew("here")
+    assert {each.function_name for each in out.launches} == {"a"}
 
 
 async def test_a_full_budget_takes_the_least_recently_used_idle_instance_of_another_function() -> None:

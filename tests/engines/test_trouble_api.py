@@ -11,11 +11,12 @@ import re
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from core.backends.container.engine import Engine
+from core.backends.container import client
 from core.errors import BackendUnavailableError, ContainerStartFailedError, LambdaRuntimeError
 from core.events import BackendChanged, Event
 from core.functions import ImageConfig, LambdaFunction
@@ -232,9 +233,14 @@ async def test_ended_while_the_engine_was_away(
 async def test_an_engine_that_hangs_is_offline_and_keeps_nobody_waiting(
     engine: EngineUnderTest, proxy: EngineProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    defaults = Engine.__init__.__kwdefaults__
-    assert defaults is not None
-    monkeypatch.setitem(defaults, "timeout", 3)
+    made: list[Any] = []
+    make = client.make_client
+
+    def noted(*args: Any, **named: Any) -> Any:
+        made.append(make(*args, **named))
+        return made[-1]
+
+    monkeypatch.setattr(client, "make_client", noted)
     let_go = asyncio.Event()
 
     async def hangs(request: Request) -> bool:
@@ -245,6 +251,8 @@ async def test_an_engine_that_hangs_is_offline_and_keeps_nobody_waiting(
             await online(runtime, engine.name)
             await runtime.add_function(contained(tmp_path))
             await runtime.launch("scripted", 10)
+            for each in made:
+                each.timeout = 2  # not the minute for which a busy engine may think
             proxy.when("", hangs)
             # ten calls, for eight threads: two find out before they have begun
             await runtime.evict("scripted")
@@ -258,6 +266,7 @@ async def test_an_engine_that_hangs_is_offline_and_keeps_nobody_waiting(
             await serves(runtime)
         assert engine.containers(runtime.owner_id) == set()
         await proxy.cut()
+        made.clear()
 
 
 async def test_closed_while_the_engine_is_away_the_next_stoker_is_offered_what_is_left(
