@@ -155,6 +155,8 @@ async def test_unknown_functions_and_events_too_large_are_refused(runtime: Lambd
 async def test_waiting_longer_than_the_queue_allows_is_a_throttle(home: Path, tmp_path: Path, gate: Gate) -> None:
     async with LambdaRuntime.open(home=home, max_instances=1, queue_timeout=0.2, queue_limit=1) as runtime:
         await runtime.add_function(scripted_function(tmp_path))
+        # a cold start may take longer than that on a busy machine
+        await runtime.launch("scripted")
         busy = await runtime.invoke_streaming("scripted", steps(["chunk", "x"], gate.step))
         first = asyncio.create_task(runtime.invoke("scripted"))
         await asyncio.sleep(0)
