@@ -1,4 +1,8 @@
-"""Cold starts in containers: Stoker's, engine and runtime by themselves, and SAM CLI's, turn by turn in one run."""
+"""Cold starts in containers: Stoker's, engine and runtime by themselves, and SAM CLI's, turn by turn in one run.
+
+Podman sets a container up at the first attach, which is in Stoker's phase "create"; without one it does so in "start".
+Only the sum of the two compares there.
+"""
 
 from __future__ import annotations
 
