@@ -15,7 +15,7 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QDialog, QWidget
 
-from core.errors import ConflictError, ImagePullError, InstanceNotFoundError
+from core.errors import ConflictError, FunctionNotFoundError, ImagePullError, InstanceNotFoundError
 from core.events import Event
 from core.functions import LambdaFunction
 from core.instances import InstanceState
@@ -218,8 +218,11 @@ class Commands(QObject):
 
     def _why_no_pull(self, name: str) -> str | None:
         """Why the function's image cannot be fetched now, or None where it can."""
-        function = self._runtime.function(name)
-        backend = function.backend or self._runtime.default_backend()
+        try:
+            backend = self._runtime.function(name).backend or self._runtime.default_backend()
+        except FunctionNotFoundError:
+            # its row goes with the next frame
+            return "it has been removed"
         health = self._runtime.backends().get(backend)
         if health is not None and not health.online:
             return health_words(backend, health.online, health.detail)

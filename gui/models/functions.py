@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
 
+from core.errors import FunctionNotFoundError
 from core.events import (
     BackendChanged,
     DefaultBackendChanged,
@@ -297,10 +298,17 @@ class FunctionsModel(QAbstractListModel):
             if row.pulling == pull.image and not goes_on:
                 row.pulling = None
                 changed.append(name)
-            elif goes_on and row.pulling is None and self._runtime.image_of(name) == pull.image:
+            elif goes_on and row.pulling is None and self._image(name) == pull.image:
                 row.pulling = pull.image
                 changed.append(name)
         return changed
+
+    def _image(self, name: str) -> str | None:
+        try:
+            return self._runtime.image_of(name)
+        except FunctionNotFoundError:
+            # it was removed in this frame: its event is on the way
+            return None
 
     def _backend(self, function: LambdaFunction) -> str:
         return function.backend or self._runtime.default_backend()

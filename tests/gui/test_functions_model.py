@@ -15,6 +15,7 @@ from PySide6.QtTest import QAbstractItemModelTester
 from pytestqt.qtbot import QtBot
 
 from core.backends.base import BackendHealth
+from core.errors import FunctionNotFoundError
 from core.events import (
     BackendChanged,
     Event,
@@ -57,6 +58,8 @@ class Core:
         return {"process": self.health}
 
     def image_of(self, name: str) -> str | None:
+        if name not in self.known:
+            raise FunctionNotFoundError(name)
         return f"images/{name}:1"
 
     def unsupported(self, name: str) -> str | None:
@@ -221,3 +224,11 @@ def test_a_function_whose_image_is_on_its_way_says_so_until_it_is_there(core: Co
     assert row(model, "words").pulling, "that was another engine's"
     model.take([ImagePullChanged(pull=replace(pull, state=PullState.FAILED, detail="no"))])
     assert row(model, "words").pulling is None
+
+
+def test_a_pull_of_a_function_that_was_removed_in_the_same_frame_is_no_fault(core: Core, qtbot: QtBot) -> None:
+    model = FunctionsModel(core)  # type: ignore[arg-type]
+    pull = ImagePull("p-1", "process", "images/words:1", PullState.PULLING, 3, 1, 10, 30, "", 0.0)
+    del core.known["words"]
+    model.take([ImagePullChanged(pull=pull), FunctionRemoved(function_name="words")])
+    assert model.row("words") is None
