@@ -220,6 +220,17 @@ readme_command() {
   printf '%s\n' "$line"
 }
 
+# Parts of reasons. Two tests want to find no engine: only where there is one may they be skipped.
+allowed_skips() {
+  local name
+  printf 'needs a display'
+  for name in docker podman; do
+    if [ -e "/var/run/$name.sock" ] || [ -e "/run/$name/$name.sock" ]; then
+      printf ';a %s is at one of the usual sockets' "$name"
+    fi
+  done
+}
+
 # Docker and Podman, each this lane's own, with the base images; python of a checkout that has been installed.
 start_engines() {
   local checkout=$1 said="$work/engines.said"
