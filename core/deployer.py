@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -100,20 +102,19 @@ class Deployer:
                 check()
             details = self._registry.details.get(name) or Details(name=name)
             number = details.next_version
+            content = _content(latest, details)
             published = self._deploys.versions(name)
             if published and published[-1].function.version == str(number - 1):
                 last = published[-1]
-                if details.published is None:  # by a Stoker that did not write it down
+                if not details.content:  # by a Stoker that did not write it down
                     same = self._deploys.freeze(name, number - 1, None).deploy_id == last.deploy_id
                 else:
-                    same = details.published == latest.modified
+                    same = details.content == content
                 if same:
                     return last.function
             deploy = self._deploys.freeze(name, number, description)
             # counted first: a number that was given once is never given again
-            details = await self._registry.details.put(
-                replace(details, next_version=number + 1, published=latest.modified)
-            )
+            details = await self._registry.details.put(replace(details, next_version=number + 1, content=content))
             await self._registry.details.put(replace(details, qualifier=str(number)))
             await self._take_in(deploy)
         return deploy.function
@@ -249,3 +250,9 @@ class Deployer:
 def _no_version(function: LambdaFunction) -> None:
     if function.version != LATEST:
         raise InvalidFunctionError("function_name", function.function_name, "a version is published, not added")
+
+
+def _content(latest: Deploy, details: Details) -> str:
+    """A digest of what makes one version another than the next; of equal code and settings it is equal."""
+    parts = [latest.deploy_id, latest.function.description, details.role, dict(details.settings)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -28,13 +28,13 @@ class Details(Entry):
 
     `settings` holds whole members of CreateFunction by their own names (VpcConfig, TracingConfig ...).
     `next_version` is the number that is published next; a version's number is never used again.
-    `published` is when what was published last had last been changed.
+    `content` is a digest of all that was published last.
     """
 
     role: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     next_version: int = 1
-    published: float | None = None
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
