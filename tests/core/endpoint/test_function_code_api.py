@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 from core.endpoint.uploads import MAX_UPLOAD, MAX_ZIP
 from tests.core.endpoint.support import ROLE, ask, client_of, create, definition, refused, zipped
 from tests.core.sources import python_function
+from tests.core.waiting import until
 from tests.core.zips import a_zip
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ async def test_new_code_answers_and_the_old_instance_goes(
     assert (after["Version"], after["State"], after["LastUpdateStatus"]) == ("$LATEST", "Active", "Successful")
     assert after["RevisionId"] != before["RevisionId"]
     assert await answer(lambda_client, call, "code") == "new"
-    assert old.id not in {instance.id for instance in runtime.instances()}
+    await until(runtime, lambda: old.id not in {instance.id for instance in runtime.instances()})
 
 
 async def test_new_code_can_be_published_in_the_same_step(lambda_client: Any, call: Call) -> None:
