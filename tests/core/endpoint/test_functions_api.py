@@ -22,6 +22,7 @@ from core.runtime import LambdaRuntime
 from tests.core.endpoint.model import service_model, unknown_members
 from tests.core.endpoint.support import PYTHON, ROLE, ask, client_of, create, definition, refused, zipped
 from tests.core.sources import python_function
+from tests.core.waiting import until
 from tests.core.zips import a_zip
 
 if TYPE_CHECKING:
@@ -294,7 +295,7 @@ async def test_a_changed_configuration_is_a_deploy_and_what_is_not_given_stays(
     assert after["Environment"] == {"Variables": {"GREETING": "two"}}
     answer = await call(lambda_client.invoke, FunctionName="change")
     assert json.loads(answer["Payload"].read()) == "two"
-    assert old.id not in {instance.id for instance in runtime.instances()}
+    await until(runtime, lambda: old.id not in {instance.id for instance in runtime.instances()})
     cleared = await call(lambda_client.update_function_configuration, FunctionName="change", Environment={})
     assert "Environment" not in cleared
     assert cleared["Timeout"] == 9

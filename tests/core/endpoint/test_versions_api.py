@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.core.endpoint.support import create, refused, zipped
+from tests.core.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -105,7 +106,7 @@ async def test_a_version_that_was_removed_is_not_found_and_latest_goes_on(
         await call(lambda_client.invoke, FunctionName="leaving:1")
     assert refused(error)[:2] == (404, "ResourceNotFoundException")
     assert await answer(lambda_client, call, "leaving") == ["one", "$LATEST"]
-    assert instance.id not in {each.id for each in runtime.instances()}
+    await until(runtime, lambda: instance.id not in {each.id for each in runtime.instances()})
 
 
 @pytest.mark.parametrize(
