@@ -124,7 +124,7 @@ await_lanes() {
     fi
     step "${lanes[$pid]}: passed"
     step_name=""
-    [ ! -e "$log" ] || grep -E '^=== \[|^--- |^=+ .*(passed|failed|error).* =+$|^window ' "$log" || true
+    [ ! -e "$log" ] || grep -E '^=== \[|^--- |^[0-9.]+s (call|setup|teardown) |^=+ .*(passed|failed|error).* =+$|^window ' "$log" || true
     unset "lanes[$pid]"
   done
 }
@@ -257,7 +257,7 @@ make_images() {
   done
 }
 
-# Into STOKER_TEST_CACHE, as the images; the tests would build it where they first need it.
+# Into STOKER_TEST_CACHE, as the images.
 compile_node_client() {
   timeout 600 env -C "$1" .venv/bin/python -c '
 from tests.core.real_clients.node_client import build_node_client

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from core.backends.base import NOT_ASKED
 from core.backends.container import usage
 from core.functions import LambdaFunction
 from core.instances import InstanceState, MemoryUsage
@@ -57,6 +58,8 @@ async def test_figures_come_from_the_engine_while_somebody_asks_and_take_no_thre
     monkeypatch.setattr(usage, "_PATIENCE", 0.5)
     (instance,) = await runtime.launch("greedy")
     assert followed() == []
+    # whichever other engine is found meanwhile has a thread for its events
+    await until(runtime, lambda: all(health.detail != NOT_ASKED for health in runtime.backends().values()))
     threads = {thread.name for thread in threading.enumerate()}
     found = await figures(runtime, instance.id)
     assert found.source == "engine"
