@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from core.events import (
@@ -29,19 +32,40 @@ __all__ = ["Scribe"]
 
 
 class Scribe:
-    """Subscribes to the bus and queues rows; the journal's own thread writes them."""
+    """Subscribes to the bus and queues rows; the journal's own thread writes them.
+
+    Rows are made in the loop's next turn: an invocation goes on, and its client is answered, before that.
+    """
 
     def __init__(self, journal: Journal, events: EventBus, settings: Settings) -> None:
         self._journal = journal
         self._limit = settings.record_limit
+        self._loop = asyncio.get_running_loop()
+        self._later: list[Callable[[], None]] = []
         self._unsubscribe = events.subscribe(self._take)
+        journal.before_reading = self.settle
 
     def close(self) -> None:
         """Take no more events."""
         self._unsubscribe()
+        self.settle()
+
+    def settle(self) -> None:
+        """Queue the rows of all that has happened."""
+        later, self._later = self._later, []
+        for note in later:
+            note()
 
     def invocation(self, flight: Flight, ending: Ending, keep_payloads: bool) -> None:
         """One row of history for an invocation that has ended."""
+        self._soon(partial(self._invocation, flight, ending, keep_payloads))
+
+    def _soon(self, note: Callable[[], None]) -> None:
+        if not self._later:
+            self._loop.call_soon(self.settle)
+        self._later.append(note)
+
+    def _invocation(self, flight: Flight, ending: Ending, keep_payloads: bool) -> None:
         result = ending.result
         if result is None:
             status = "failed"
@@ -76,6 +100,9 @@ class Scribe:
         )
 
     def _take(self, event: Event) -> None:
+        self._soon(partial(self._note, event))
+
+    def _note(self, event: Event) -> None:
         payload = _facts(event)
         if payload is not None:
             self._journal.record_event(type(event).__name__, payload, event.wall)

@@ -61,6 +61,8 @@ class Journal:
         self._thread = thread
         self._writer = Writer(store, thread, trouble)
         self._closing: asyncio.Future[None] | None = None
+        self.before_reading: Callable[[], None] = lambda: None
+        """Called before anything is read: whoever has rows that are not recorded yet records them."""
 
     @classmethod
     async def open(
@@ -104,6 +106,7 @@ class Journal:
 
     async def flush(self) -> bool:
         """Write what waits now. False where the disk would not take it (which has been told)."""
+        self.before_reading()
         return True if self._closing is not None else await self._writer.flush()
 
     # --- functions
