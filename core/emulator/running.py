@@ -151,7 +151,8 @@ class Running:
 
         def finish() -> None:
             self._finish(failure, reusable=True, payload=payload, headers=headers)
-            answers.accept(exchange)
+            # whoever waits for the reply goes first, in the loop's next turn: the runtime is done
+            asyncio.get_running_loop().call_soon(answers.accept, exchange)
 
         if self._around.output_settled is None:
             finish()
