@@ -15,20 +15,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.engines.bridge import Bridge
-from tests.engines.programs import Program, answers, socket_in, sweep
+from tests.engines.programs import DaemonError, Program, answers, socket_in, sweep
 
 __all__ = ["PodmanService", "private_podman"]
 
 _SECONDS = 60.0
+_LONGEST_RUNROOT = 50  # Podman's own rule
 
 
 class PodmanService:
     """`stop`, `kill` and `start` are of the service alone: Podman's containers do not depend on it."""
 
     def __init__(self, directory: Path) -> None:
-        """The folder's path must be short, for the socket in it. Raises DaemonError."""
+        """The folder's path must be short. Raises DaemonError."""
         self.directory = directory.resolve()
         self.socket = socket_in(self.directory, "podman.sock")
+        self._runroot = self.directory / "r"
+        if len(str(self._runroot)) > _LONGEST_RUNROOT:
+            raise DaemonError(f"{self.directory} is too long: Podman takes no more than {_LONGEST_RUNROOT} letters")
         self._service: Program | None = None
         # made by Podman with the first container, as anywhere
         self._bridge = Bridge(self.directory)
@@ -88,7 +92,7 @@ class PodmanService:
             self._bridge.remove()
 
     def _command(self) -> list[str]:
-        return ["podman", "--root", str(self.directory / "podman"), "--runroot", str(self.directory / "run")]
+        return ["podman", "--root", str(self.directory / "podman"), "--runroot", str(self._runroot)]
 
     def _environment(self) -> dict[str, str]:
         own = {

@@ -106,6 +106,8 @@ def test_one_that_cannot_start_says_why_and_leaves_nothing(short_path: Path) -> 
 def test_a_path_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DaemonError, match="too long for a socket"):
         DockerDaemon(tmp_path / ("d" * 100))
+    with pytest.raises(DaemonError, match="Podman takes no more than 50 letters"):
+        PodmanService(Path("/tmp", "p" * 45))
 
 
 def test_the_program_starts_both_and_a_signal_ends_all_of_it(short_path: Path) -> None:
