@@ -111,16 +111,21 @@ in_lane() {
   remove "$work"
 }
 
-# Until all have passed; the first that fails ends it, and its log is shown. Of a quiet one that passed, what it did.
+# await_lanes [COUNT]: until no more than that many have yet to pass, 0 by default; the first that fails ends it, and its log is shown. Of a quiet one that passed, what it did.
 await_lanes() {
-  local pid status log
-  while [ "${#lanes[@]}" -gt 0 ]; do
+  local pid status log name failed
+  while [ "${#lanes[@]}" -gt "${1:-0}" ]; do
     status=0
     wait -n -p pid "${!lanes[@]}" || status=$?
     log="$work/${lanes[$pid]}.log"
     if [ "$status" -ne 0 ]; then
+      failed=${lanes[$pid]}
       [ ! -e "$log" ] || { step "${lanes[$pid]}: its whole log"; cat "$log"; }
-      fail "${lanes[$pid]} (exit $status)"
+      unset "lanes[$pid]"
+      for name in "${lanes[@]}"; do
+        [ ! -e "$work/$name.log" ] || { step "$name: how far it was"; tail -n 30 "$work/$name.log"; }
+      done
+      fail "$failed (exit $status)"
     fi
     step "${lanes[$pid]}: passed"
     step_name=""

@@ -351,6 +351,8 @@ async def test_a_client_that_goes_away_does_not_stop_a_buffered_function(
         while runtime.running() == 0:  # noqa: ASYNC110 - nothing tells when
             await asyncio.sleep(0.005)
         reset(writer)
+        while endpoint._connections() > 0:  # noqa: ASYNC110 - nor when the endpoint has noticed that
+            await asyncio.sleep(0.005)
         gate.open()
         await ended.wait()
     assert (await ask(endpoint.url, "/_url/echo/")).body == b"done"
