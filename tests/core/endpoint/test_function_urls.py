@@ -15,7 +15,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from core.endpoint.endpoint import Endpoint
-from core.events import CallEnded
+from core.events import CallEnded, InvocationStarted
 from core.registry import Alias, Reserved, UrlConfig
 from core.runtime import LambdaRuntime
 from tests.core.endpoint.url_functions import Answer, ask, connect, put_python, reset
@@ -342,14 +342,15 @@ async def test_a_client_that_goes_away_does_not_stop_a_buffered_function(
     await put_python(runtime, tmp_path, source)
     assert (await ask(endpoint.url, "/_url/echo/")).body == b"done"
     (before,) = runtime.instances()
-    ended = asyncio.Event()
+    started, ended = asyncio.Event(), asyncio.Event()
+    runtime.events.subscribe(lambda event: started.set() if isinstance(event, InvocationStarted) else None)
     runtime.events.subscribe(lambda event: ended.set() if isinstance(event, CallEnded) and event.gone else None)
     host, port = endpoint.url.removeprefix("http://").split(":")
     _, writer = await asyncio.open_connection(host, int(port))
     writer.write(b"GET /_url/echo/wait HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     async with asyncio.timeout(20):
-        while runtime.running() == 0:  # noqa: ASYNC110 - nothing tells when
-            await asyncio.sleep(0.005)
+        # not merely `running`: the call before may be ending still
+        await started.wait()
         reset(writer)
         while endpoint._connections() > 0:  # noqa: ASYNC110 - nor when the endpoint has noticed that
             await asyncio.sleep(0.005)
