@@ -146,6 +146,18 @@ bounded() {
   return "$status"
 }
 
+# tested CLONE MARKS COMMAND...: runs tests by a command that ends in pytest. Two lanes share the machine, and a test
+# may be late for it: those that fail are tried once more, and fail the run if they fail again. Both are printed.
+tested() {
+  local clone=$1 marks=$2 status=0
+  shift 2
+  STOKER_CI=1 PYTEST_ADDOPTS="--durations=25 --durations-min=1 -m '$marks'" bounded 2700 env -C "$clone" "$@" || status=$?
+  [ "$status" -eq 1 ] || return "$status"
+  step "once more, the tests that have failed"
+  [ "${*: -1}" = .venv/bin/pytest ] || set -- "${@:1:$#-1}" .venv/bin/pytest
+  STOKER_CI=1 PYTEST_ADDOPTS="--last-failed --last-failed-no-failures=none -m '$marks'" bounded 900 env -C "$clone" "$@"
+}
+
 # Processes whose program, folder, arguments or environment name the work folder (this shell and its screen aside).
 pids_of_work() {
   local pid self=$BASHPID

@@ -7,6 +7,7 @@ import json
 import os
 import random
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import psutil
@@ -112,7 +113,13 @@ async def soak(home: Path, tmp_path: Path) -> None:
 
 def bootstraps() -> list[int]:
     """The processes that run functions."""
-    return sorted(p.pid for p in psutil.Process().children() if any("bootstrap" in part for part in p.cmdline()))
+    found = []
+    for process in psutil.Process().children():
+        # one that has just ended has no command line any more
+        with suppress(psutil.Error):
+            if any("bootstrap" in part for part in process.cmdline()):
+                found.append(process.pid)
+    return sorted(found)
 
 
 async def test_under_a_mixed_load_each_invocation_is_answered_once_and_nothing_is_left(

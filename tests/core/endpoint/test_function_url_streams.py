@@ -7,6 +7,7 @@ import http.client
 import json
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -386,7 +387,9 @@ async def test_nothing_is_left_of_streams_that_ended_in_all_ways(
     await put_scripted(runtime, tmp_path)
     await runtime.launch("scripted", 1)
     opened = Endpoint(runtime)
-    await blocking(int)  # the client's thread is kept from now on
+    # one thread for the client, which is kept from now on
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    await blocking(int)
     before = leftovers()
     await opened.open()
     for ending in (["chunk", "well"], ["fail", "My.Error", "no"], ["chunk", "well"]):
