@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -12,11 +14,13 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from core.settings import Settings, load_settings, save_settings
+from tests.core.endpoint.aws_cli import AwsCli
 from tests.gui.endpoint_support import client_of, taken
 from tests.gui.test_app import command, environment, refuse
 
@@ -59,15 +63,19 @@ def free_port() -> int:
         return port
 
 
+def await_samples(client: Any) -> None:
+    """The first start installs them one by one."""
+    deadline = time.monotonic() + FOREVER
+    while "sample-words" not in (names := [f["FunctionName"] for f in client.list_functions()["Functions"]]):
+        assert time.monotonic() < deadline, names
+        time.sleep(0.05)
+
+
 def test_with_a_port_the_endpoint_is_on_and_boto3_drives_the_window_s_pool(tmp_path: Path) -> None:
     port = free_port()
     with stoker("--home", tmp_path / "home", "--port", port, port=port) as process:
         client = client_of(f"http://127.0.0.1:{port}")
-        deadline = time.monotonic() + FOREVER
-        while "sample-words" not in (names := [f["FunctionName"] for f in client.list_functions()["Functions"]]):
-            # the first start installs the samples one by one
-            assert time.monotonic() < deadline, names
-            time.sleep(0.05)
+        await_samples(client)
         answer = client.invoke(FunctionName="sample-echo", Payload=b'{"message": "hello"}')
         assert b"hello" in answer["Payload"].read()
         children = psutil.Process(process.pid).children(recursive=True)
@@ -151,6 +159,17 @@ def test_what_is_no_port_is_refused_by_name(text: str) -> None:
     )
     assert done.returncode == 2
     assert "is no port: it must be 0 to 65535" in done.stderr.splitlines()[-1]
+
+
+def test_the_aws_cli_drives_the_window_s_pool_too(tmp_path: Path) -> None:
+    port = free_port()
+    with stoker("--home", tmp_path / "home", "--port", port, port=port):
+        await_samples(client_of(f"http://127.0.0.1:{port}"))
+        cli = AwsCli(f"http://127.0.0.1:{port}", tmp_path / "cli")
+        words = ("invoke", "--function-name", "sample-echo", "--payload", '{"a": 1}', "answer.json")
+        told = asyncio.run(cli.json(*words))
+        assert told["StatusCode"] == 200
+        assert json.loads((cli.folder / "answer.json").read_text())["event"] == {"a": 1}
 
 
 def test_port_0_takes_any_free_one(tmp_path: Path) -> None:
