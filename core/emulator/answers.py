@@ -15,8 +15,16 @@ __all__ = ["JSON", "accept", "only", "refuse", "too_large", "truncated"]
 JSON = ("content-type", "application/json")
 
 
+_ASKED_AHEAD = "stoker-asked-ahead"
+
+
 def accept(exchange: Exchange) -> None:
-    """202: the response or the error was taken."""
+    """202: the response or the error was taken.
+
+    Stoker's own clients ask for the next event together with a response, and take both answers at once:
+    to wake the runtime for this one alone would take longer than all else.
+    """
+    exchange.answer_waits = exchange.header(_ASKED_AHEAD) is not None
     exchange.respond(202, b'{"status":"OK"}\n', [JSON])
 
 

@@ -64,6 +64,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._exchange: Exchange | None = None
         self._body_over = True
         self._pending = b""  # received after the request that is being served
+        self._held = b""  # an answer that waits for the next one
         self._ignored = 0
         self._closing = False
         self._eof = False
@@ -470,6 +471,12 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._write(data)
 
     def _write(self, data: bytes) -> None:
+        exchange = self._exchange
+        if exchange is not None and exchange.answer_waits and self._pending:
+            self._held += data
+            return
+        if self._held:
+            data, self._held = self._held + data, b""
         transport = self._transport
         # one that has failed is closing before `connection_lost` tells of it
         if transport is not None and not self.lost and not self._closing and not transport.is_closing():
@@ -508,6 +515,9 @@ class HttpConnection(asyncio.BufferedProtocol):
         """Close, but let the peer read the answer: a close with unread data would reset the connection."""
         if self._closing or self._transport is None or self.lost:
             return
+        if self._held:
+            held, self._held = self._held, b""
+            self._transport.write(held)
         self._closing = True
         self._ignored = 0
         if self._eof or (self._exchange is not None and self._body_over):

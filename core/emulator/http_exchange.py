@@ -62,11 +62,13 @@ class Exchange:
 
     `headers` have lower-case names; `authority` is the host of a target that names one, which goes
     before the Host header (RFC 9112, section 3.2.2). `on_gone` is called when the peer goes away before the response
-    is complete. Writing after that does nothing.
+    is complete. Writing after that does nothing. With `answer_waits` the response is sent together with that to the
+    request behind this one, if there is one already: for peers that said that this is all the same to them.
     """
 
     __slots__ = (
         "_channel",
+        "answer_waits",
         "authority",
         "body",
         "finished",
@@ -93,6 +95,7 @@ class Exchange:
         self.on_gone: Callable[[], None] | None = None
         self.started = False
         self.finished = False
+        self.answer_waits = False
         self._channel = channel
 
     @property

@@ -26,7 +26,18 @@ _log = logging.getLogger(__name__)
 _EXIT_GRACE = 0.5  # seconds a cut response waits for the news that its runtime has exited
 _QUIET = 0.25  # seconds without a byte after which a runtime that has exited will send no more
 _NOT_OF_THE_REPLY = frozenset(
-    ("host", "connection", "content-length", "transfer-encoding", "trailer", "te", "expect", "accept", "user-agent")
+    (
+        "host",
+        "connection",
+        "content-length",
+        "transfer-encoding",
+        "trailer",
+        "te",
+        "expect",
+        "accept",
+        "user-agent",
+        "stoker-asked-ahead",
+    )
 )
 
 

@@ -24,6 +24,9 @@ _HEADERS = {
     b"content-type": "Content-Type",
 }
 _JOIN_BELOW = 64 * 1024
+_NEXT = "invocation/next"
+# tells Stoker that it may answer together with what follows
+_ASKED_AHEAD = "Stoker-Asked-Ahead: next\r\n"
 
 
 class _Connection:
@@ -37,6 +40,7 @@ class _Connection:
         self.user_agent = "aws-lambda-python"
         self.socket = None
         self.buffer = b""
+        self.asked_ahead = False
 
     def connect(self):
         family = _socket.AF_INET6 if ":" in self.where[0] else _socket.AF_INET
@@ -50,13 +54,36 @@ class _Connection:
             self.socket.close()
             self.socket = None
 
-    def exchange(self, method, path, headers="", body=None):
-        """Send one request and return status, headers and body of its response."""
+    def head(self, method, path, headers="", body=None):
         length = "" if body is None else f"Content-Length: {len(body)}\r\n"
-        head = (
+        return (
             f"{method} /2018-06-01/runtime/{path} HTTP/1.1\r\nHost: {self.host}\r\n"
             f"User-Agent: {self.user_agent}\r\n{headers}{length}\r\n"
         ).encode("latin-1", "replace")
+
+    def post_and_ask(self, path, headers, body):
+        """Post, and ask for the next event behind it; `next` reads both answers."""
+        post = self.head("POST", path, headers + _ASKED_AHEAD, body)
+        if self.socket is None:
+            self.connect()
+        self.asked_ahead = True
+        self.socket.sendall(b"".join((post, body, self.head("GET", _NEXT))))
+
+    def next(self):
+        """The answer to the question, after that to the result with which it went, if it did."""
+        if self.asked_ahead:
+            self.asked_ahead = False
+            _check_posted(self._read())
+            if self.socket is not None:
+                try:
+                    return self._read()
+                except ConnectionError:
+                    self.close()
+        return self.exchange("GET", _NEXT)
+
+    def exchange(self, method, path, headers="", body=None):
+        """Send one request and return status, headers and body of its response."""
+        head = self.head(method, path, headers, body)
         fresh = self.socket is None
         if fresh:
             self.connect()
@@ -77,6 +104,9 @@ class _Connection:
             self.socket.sendall(head)
             if body:
                 self.socket.sendall(body)
+        return self._read()
+
+    def _read(self):
         status, headers = self._read_head()
         while 100 <= status < 200:
             status, headers = self._read_head()
@@ -144,7 +174,7 @@ def initialize_client(user_agent):
 
 def next():
     """Wait for the next event; returns its body and the invocation's headers."""
-    status, headers, body = _connection.exchange("GET", "invocation/next")
+    status, headers, body = _connection.next()
     if status != 200:
         raise RuntimeError(f"Failed to get next invocation, error code: {status}")
     found = dict.fromkeys(_HEADERS.values())
@@ -172,9 +202,18 @@ def _bytes(data):
 
 
 def post_invocation_result(invoke_id, result_data, content_type="application/json", invocation_id=None):
-    """Post the handler's result."""
+    """Post the handler's result. Whether a small one was taken is known by `next`, which must follow."""
     headers = f"Content-Type: {_plain(content_type or 'application/json')}\r\n{_invocation_header(invocation_id)}"
-    status, _, _ = _connection.exchange("POST", f"invocation/{invoke_id}/response", headers, _bytes(result_data))
+    path, body = f"invocation/{invoke_id}/response", _bytes(result_data)
+    if len(body) < _JOIN_BELOW:
+        _connection.post_and_ask(path, headers, body)
+    else:
+        # a large one may be refused, which is to be known before anything else is asked
+        _check_posted(_connection.exchange("POST", path, headers, body))
+
+
+def _check_posted(answer):
+    status, _, _ = answer
     if status // 100 != 2:
         raise RuntimeError(f"Failed to post invocation response, error code: {status}")
 
