@@ -2,6 +2,7 @@
 
 `at` is `time.monotonic()` in seconds; `wall` is `time.time()`. Subscribers are called in the order
 of subscription, on the loop, and must return quickly; what they raise is logged and goes no further.
+An invocation publishes eight events, so whoever wants few kinds of them says which.
 """
 
 from __future__ import annotations
@@ -298,28 +299,46 @@ Subscriber = Callable[[Event], None]
 
 
 class EventBus:
-    """Hands every event to every subscriber, synchronously and in order."""
+    """Hands every event to every subscriber that wants its kind, synchronously and in order."""
 
     def __init__(self) -> None:
-        self._subscribers: list[Subscriber] = []
+        self._subscriptions: list[tuple[Subscriber, tuple[type[Event], ...]]] = []
+        self._by_kind: dict[type[Event], tuple[Subscriber, ...]] = {}  # found when the first of a kind is published
 
     def publish(self, event: Event) -> None:
         """Call every subscriber with `event`. Never raises what a subscriber raises."""
-        for subscriber in tuple(self._subscribers):
+        for subscriber in self._of_kind(type(event)):
             try:
                 subscriber(event)
             except Exception:
                 _log.exception("a subscriber failed on %s", type(event).__name__)
 
-    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
-        """Add a subscriber; returns the function that removes it (harmless when called again)."""
-        self._subscribers.append(subscriber)
+    def wants(self, kind: type[Event]) -> bool:
+        """Whether anybody would be called with such an event: one that costs to make need not be made else."""
+        return bool(self._of_kind(kind))
+
+    def subscribe(self, subscriber: Subscriber, *kinds: type[Event]) -> Callable[[], None]:
+        """Add a subscriber to events of these kinds, or of all; returns the function that removes it.
+
+        That is harmless when called again.
+        """
+        subscription = (subscriber, kinds or (Event,))
+        self._subscriptions.append(subscription)
+        self._by_kind.clear()
 
         def unsubscribe() -> None:
-            if subscriber in self._subscribers:
-                self._subscribers.remove(subscriber)
+            if subscription in self._subscriptions:
+                self._subscriptions.remove(subscription)
+                self._by_kind.clear()
 
         return unsubscribe
+
+    def _of_kind(self, kind: type[Event]) -> tuple[Subscriber, ...]:
+        found = self._by_kind.get(kind)
+        if found is None:
+            found = tuple(subscriber for subscriber, kinds in self._subscriptions if issubclass(kind, kinds))
+            self._by_kind[kind] = found
+        return found
 
     async def stream(self, limit: int = 10_000) -> AsyncIterator[Event]:
         """All events from now on. A reader that falls `limit` behind loses the oldest."""

@@ -25,7 +25,9 @@ class Prepulls:
         self._online = online
         self._later: set[str] = set()  # functions whose backend is offline
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._unsubscribe = events.subscribe(self._heard)
+        self._unsubscribe = events.subscribe(
+            self._heard, FunctionAdded, FunctionChanged, FunctionRemoved, BackendChanged
+        )
 
     def want(self, names: Iterable[str]) -> None:
         """Fetch the images of these functions too."""

@@ -165,7 +165,7 @@ class _Session:
         for news in runtime.news:
             _log.warning("%s", news)
         default = runtime.default_backend()
-        runtime.events.subscribe(partial(_tell, default))
+        runtime.events.subscribe(partial(_tell, default), Trouble, BackendChanged, InstanceExited, CallEnded)
         health = runtime.backends()[default]
         if not health.online and health.detail != NOT_ASKED:
             # it was seen before anybody could be told

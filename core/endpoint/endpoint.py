@@ -86,7 +86,6 @@ class Endpoint:
             raise EndpointUnusableError(shown, _why(error)) from error
         self._server, self._answering, self.address = server, answering, address
         self._draining = False
-        self._feed.open()
         self._metrics.open()
         self._runtime.events.publish(EndpointChanged(address=address))
         return address
@@ -113,7 +112,7 @@ class Endpoint:
         for answering in self._lingering:
             await answering.aclose()
         self._lingering.clear()
-        self._feed.close()
+        self._feed.end()
         self._metrics.close()
 
     async def _drain(self, server: HttpServer, answering: in_tasks) -> None:
@@ -147,7 +146,8 @@ class Endpoint:
             self._metrics.refused()
             call.refuse(error)
             return
-        self._publish_start(call)
+        if self._runtime.events.wants(CallStarted):
+            self._publish_start(call)
         try:
             if size := self._admission.weight(call):
                 async with self._admission.room(size):
@@ -159,7 +159,8 @@ class Endpoint:
         except Exception as error:
             self._fail(call, error)
         finally:
-            self._publish_end(call, time.monotonic() - started)
+            if self._runtime.events.wants(CallEnded):
+                self._publish_end(call, time.monotonic() - started)
 
     def _find(self, exchange: Exchange) -> tuple[Call, _Answer]:
         if exchange.path.startswith(URL_PREFIX):

@@ -33,6 +33,7 @@ __all__ = ["Metrics"]
 _MOST_FUNCTIONS = 200
 _DURATIONS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0)
 _WAITS = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0)
+_COUNTED = (InvocationEnded, InvocationStarted, InvocationThrottled, InstanceChanged, CallEnded)
 _INITS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 
 
@@ -61,7 +62,7 @@ class Metrics(Collector):
     def open(self) -> None:
         """Begin to count. Harmless when called again."""
         if self._unsubscribe is None:
-            self._unsubscribe = self._runtime.events.subscribe(self._hear)
+            self._unsubscribe = self._runtime.events.subscribe(self._hear, *_COUNTED)
 
     def close(self) -> None:
         """Count no more."""

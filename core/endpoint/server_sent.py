@@ -35,7 +35,10 @@ _COMMENT = b": nothing new\n\n"
 
 
 class EventFeed:
-    """Gives every event of the bus to each reader. An event's id is its number since `open`."""
+    """Gives every event of the bus to each reader, and listens to it only while there are any.
+
+    An event's id is its number among those that were given to anybody.
+    """
 
     def __init__(self, events: EventBus, *, keep_alive: float = _KEEP_ALIVE, stalled: float = _STALLED) -> None:
         self._events = events
@@ -43,7 +46,7 @@ class EventFeed:
         self._stalled = stalled
         self._readers: set[_Reader] = set()
         self._number = 0
-        self._unsubscribe: Callable[[], None] | None = None
+        self._unsubscribe: Callable[[], None] = lambda: None
 
     @property
     def routes(self) -> Sequence[Route]:
@@ -54,22 +57,10 @@ class EventFeed:
         """How many read."""
         return len(self._readers)
 
-    def open(self) -> None:
-        """Listen to the bus. Harmless when called again."""
-        if self._unsubscribe is None:
-            self._unsubscribe = self._events.subscribe(self._hear)
-
     def end(self) -> None:
         """Let every reader have what waits for it, and end its stream."""
         for reader in tuple(self._readers):
             reader.stop()
-
-    def close(self) -> None:
-        """The same, and listen no more."""
-        self.end()
-        if self._unsubscribe is not None:
-            self._unsubscribe()
-            self._unsubscribe = None
 
     def _hear(self, event: Event) -> None:
         self._number += 1
@@ -93,6 +84,8 @@ class EventFeed:
         if len(self._readers) >= _MOST_READERS:
             raise ApiError(429, "TooManyRequestsException", f"{_MOST_READERS} read the events already")
         reader = _Reader(only, logs)
+        if not self._readers:
+            self._unsubscribe = self._events.subscribe(self._hear)
         self._readers.add(reader)
         call.exchange.on_gone = reader.stop
         try:
@@ -100,6 +93,8 @@ class EventFeed:
             await self._pass_on(call, reader)
         finally:
             self._readers.discard(reader)
+            if not self._readers:
+                self._unsubscribe()
 
     async def _pass_on(self, call: Call, reader: _Reader) -> None:
         exchange = call.exchange

@@ -65,7 +65,7 @@ class EventQueue:
         self._schedule = Schedule(self._begin, self._at_once, runtime.settings.instance_budget)
         self._running: set[asyncio.Task[Any]] = set()
         self._stopped = False
-        self._unsubscribe: Callable[[], None] = runtime.events.subscribe(self._hear)
+        self._unsubscribe: Callable[[], None] = runtime.events.subscribe(self._hear, FunctionRemoved)
 
     def __len__(self) -> int:
         """How many events are not settled."""

@@ -18,6 +18,8 @@ _S = InstanceState
 COUNTED = frozenset({_S.STARTING, _S.IDLE, _S.BUSY})
 """The states that count against a function's cap and the budget of all."""
 
+_IN_USE = frozenset({_S.IDLE, _S.BUSY})
+
 
 class Books:
     """Rooms, instances and counts, always in agreement; the only caller of `Instance.move`.
@@ -69,9 +71,13 @@ class Books:
     def move(self, instance: Instance, new: InstanceState, reason: str) -> None:
         """The one place where a state changes: books, countdown and event with it."""
         room = self.rooms[instance.function_name]
-        self._count(instance, -1)
-        old = instance.move(new, reason)
-        self._count(instance, +1)
+        old = instance.state
+        if old in _IN_USE and new in _IN_USE:
+            instance.move(new, reason)  # counted alike before and after
+        else:
+            self._count(instance, -1)
+            instance.move(new, reason)
+            self._count(instance, +1)
         instance.reap_at = None
         if old is _S.IDLE:
             room.idle.remove(instance)

@@ -112,7 +112,11 @@ class WarmPool:
             place -= 1
         room.waiters.insert(place, waiter)
         self._books.waiting += 1
-        self._run()
+        if room.idle and len(room.waiters) == 1:
+            # what the decision comes to: nobody else can have it, and nothing gets free by this
+            self._books.hand_over(room, room.idle[-1], cold=False)
+        else:
+            self._run()
         if waiter.ready.done():
             return waiter
         # counted after the decision, so that an invocation that is served at once needs no room in the queue
@@ -173,6 +177,8 @@ class WarmPool:
         instance.last_used = time.monotonic()
         if instance.state is _S.BUSY and reuse:
             self._books.move(instance, _S.IDLE, reason or "ready for the next invocation")
+            if self._nobody_wants_it(instance):
+                return
         elif instance.state is _S.BUSY or instance.state is _S.DRAINING:
             self._books.end(instance, instance.reason if reuse else reason, force=force)
         self._run()
@@ -363,6 +369,15 @@ class WarmPool:
             self._timer = None
 
     # --- decide, carry out, wait for the next time
+
+    def _nobody_wants_it(self, instance: Instance) -> bool:
+        """Whether an instance has become idle and there is nothing to decide, nor an earlier time to wait for."""
+        if self._books.waiting or self._closed:
+            return False
+        reap_at = instance.reap_at
+        if reap_at is not None and (self._timer is None or self._timer_at > reap_at):
+            return False
+        return not any(room.wishes or room.spec.min_warm for room in self._books.rooms.values())
 
     def _run(self) -> None:
         if not self._closed:
