@@ -332,6 +332,7 @@ class ProcessInstance:
                 self._output.close()
         with self._whatever_happens("its Runtime API"):
             await self.api.aclose()
+        self.memory.close()
         if self._process is not None:
             services.guard.remove(self.token)
         if self._cgroup is not None:

@@ -330,6 +330,8 @@ class ContainerInstance:
             self._output.close()
         with self._whatever_happens("its Runtime API"):
             await self.api.aclose()
+        if self.memory is not None:
+            self.memory.close()
         with self._whatever_happens("its relays"):
             await self._let_go(self)
         self._ended(self)
