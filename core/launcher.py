@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from core.backends.base import Launch, launching
 from core.errors import BackendUnavailableError, ContainerStartFailedError, InitFailedError, LambdaRuntimeError
-from core.events import Event, InstanceLogged, InstancePhaseChanged, InstanceUpdated, Trouble
+from core.events import EventBus, InstanceLogged, InstancePhaseChanged, InstanceUpdated, Trouble
 from core.instances import InstanceState, Phase, WarmInstance
 from core.pool import Plan
 
@@ -37,7 +37,7 @@ class Launcher:
         deploys: Catalogue,
         journal: Journal,
         logs: LogBook,
-        publish: Callable[[Event], None],
+        events: EventBus,
         owner_id: str,
         init_timeout: float,
     ) -> None:
@@ -45,7 +45,8 @@ class Launcher:
         self._deploys = deploys
         self._journal = journal
         self._logs = logs
-        self._publish = publish
+        self._events = events
+        self._publish = events.publish
         self._owner_id = owner_id
         self._init_timeout = init_timeout
         self._pool: WarmPool | None = None
@@ -204,7 +205,10 @@ class Launcher:
         if instance.state.final:
             # what it had written before its end
             self._logs.end(instance.id)
-        self._publish(InstanceLogged(instance_id=instance.id, function_name=instance.function_name, lines=tuple(lines)))
+        if self._events.wants(InstanceLogged):
+            self._publish(
+                InstanceLogged(instance_id=instance.id, function_name=instance.function_name, lines=tuple(lines))
+            )
 
     def _note(self, instance: Instance, key: str, text: str) -> None:
         instance.notes[key] = text

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from core.errors import InvalidRequestError
 
@@ -64,6 +65,7 @@ class LayerTarget:
     version: int | None = None
 
 
+@lru_cache(256)
 def parse_function(value: str, qualifier: str | None = None) -> Target:
     """Read a name, partial ARN or ARN; `qualifier` is the one that was given beside it.
 

@@ -64,7 +64,7 @@ class LambdaRuntime:
             deploys=self._deploys,
             journal=journal,
             logs=self._logs,
-            publish=events.publish,
+            events=events,
             owner_id=home.owner_id,
             init_timeout=settings.init_timeout,
         )

@@ -113,6 +113,8 @@ class Body:
 
     async def read(self, limit: int) -> bytes:
         """The whole body. Raises BodyTooLargeError past `limit` bytes, and BodyError."""
+        if self.ended and self.error is None and self.received <= limit:
+            return self.taken()
         over = asyncio.get_running_loop().create_future()
         self.collect(limit, lambda: None if over.done() else over.set_result(None))
         await over

@@ -18,7 +18,7 @@ import h11
 
 from .http_body import Body
 from .http_decoders import ChunkedDecoder, Decoder, LengthDecoder
-from .http_exchange import Exchange, Limits
+from .http_exchange import CHUNKED, Exchange, Limits
 from .http_heads import REASONS, RequestHead, encoded, judged, last_chunk, read_request, write_response
 
 __all__ = ["HttpConnection", "Owner"]
@@ -57,6 +57,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self.peer = ""
         self.drain_left = 0
         self._owner = owner
+        self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._parser = self._new_parser()
         self._plain: bytes | None = None  # the request's head, of which h11 has not heard
@@ -73,6 +74,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._parsing = False
         self._read_paused = False
         self._timer: asyncio.TimerHandle | None = None
+        self._due: float | None = None  # when the peer has been too slow, in the loop's time
         self._write_paused = False
         self._writers: list[asyncio.Future[None]] = []
         self._retired = False
@@ -88,13 +90,16 @@ class HttpConnection(asyncio.BufferedProtocol):
         if not self._owner.accept(self):
             self._transport.abort()
             return
-        self._quiet_since = asyncio.get_running_loop().time()
+        self._quiet_since = self._loop.time()
         self._watch(self._owner.limits.idle_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone, whoever closed it."""
         self.lost = True
         self._stop_watch()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         for writer in self._writers:
             if not writer.done():
                 writer.set_result(None)
@@ -109,7 +114,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes have come."""
         self.drain_left -= nbytes
-        self._quiet_since = asyncio.get_running_loop().time()
+        self._quiet_since = self._loop.time()
         self._received(self._owner.receive_buffer, nbytes)
 
     def eof_received(self) -> bool:
@@ -130,7 +135,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """The peer does not take what is sent."""
         self._write_paused = True
-        self._quiet_since = asyncio.get_running_loop().time()
+        self._quiet_since = self._loop.time()
 
     def resume_writing(self) -> None:
         """It takes it again."""
@@ -263,7 +268,7 @@ class HttpConnection(asyncio.BufferedProtocol):
                 # a flood of them must not hold the loop up
                 self._pending = data
                 self._pause()
-                asyncio.get_running_loop().call_soon(self._go_on)
+                self._loop.call_soon(self._go_on)
                 break
         self._parsing = False
 
@@ -363,7 +368,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         if self._plain is None:
             self._parser = self._new_parser()
         self._plain = None
-        self._quiet_since = asyncio.get_running_loop().time()
+        self._quiet_since = self._loop.time()
         if self._write_paused:
             # who does not take the answers gets no more of them
             self._pause()
@@ -398,7 +403,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         if self._plain is not None:
             head = write_response(status, headers)
             if head is not None:
-                self._chunked = any(name == "transfer-encoding" for name, _ in headers)
+                self._chunked = headers[-1:] == [CHUNKED]
                 self._write_head(head, body)
                 return
             self._tell_h11()
@@ -461,7 +466,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     async def writable(self) -> None:
         """Wait while the peer does not take what was written."""
         if self._write_paused and not self.lost:
-            writer = asyncio.get_running_loop().create_future()
+            writer = self._loop.create_future()
             self._writers.append(writer)
             await writer
 
@@ -495,17 +500,31 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
     def _watch(self, seconds: float | None) -> None:
-        self._stop_watch()
-        if seconds is not None:
-            self._timer = asyncio.get_running_loop().call_later(seconds, self._too_slow)
+        """Give the peer so long; a clock that runs already and rings before that is set anew when it does."""
+        if seconds is None:
+            self._due = None
+            return
+        due = self._due = self._loop.time() + seconds
+        if self._timer is not None:
+            if self._timer.when() <= due:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due, self._rings)
 
     def _stop_watch(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._due = None
+
+    def _rings(self) -> None:
+        due, self._timer = self._due, None
+        if due is None or self.lost:
+            return
+        if self._loop.time() < due:
+            self._timer = self._loop.call_at(due, self._rings)
+        else:
+            self._too_slow()
 
     def _too_slow(self) -> None:
-        self._timer = None
+        self._due = None
         if self._in_head and not self._closing:
             self._refuse(408, "its request took too long")
         else:

@@ -8,7 +8,10 @@ from typing import Protocol
 from .http_body import Body
 from .http_heads import BODILESS
 
-__all__ = ["Channel", "Exchange", "Limits"]
+__all__ = ["CHUNKED", "Channel", "Exchange", "Limits"]
+
+CHUNKED = ("transfer-encoding", "chunked")
+"""The last header of a response whose body follows."""
 
 
 class Limits:
@@ -125,7 +128,7 @@ class Exchange:
 
     def start(self, status: int, headers: Sequence[tuple[str, str]] = ()) -> None:
         """Send the head of a response whose body follows by `write` and `end`."""
-        self._channel.send_head(self, status, [*headers, ("transfer-encoding", "chunked")], b"")
+        self._channel.send_head(self, status, [*headers, CHUNKED], b"")
 
     async def write(self, data: bytes) -> None:
         """Send a piece of the body; waits while the peer does not take what was sent."""

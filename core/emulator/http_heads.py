@@ -24,7 +24,8 @@ BODILESS = frozenset({204, 304})
 _LINE = rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+:[\t -~\x80-\xff]*\r\n"
 _REQUEST = re.compile(rb"(GET|POST|PUT|DELETE|PATCH|OPTIONS) (/[!-~]*) HTTP/1\.1\r\n((?:" + _LINE + rb")+)\r\n")
 _LINES = re.compile(rb"(?:" + _LINE + rb")*")
-_SPECIAL = frozenset({"connection", "expect", "upgrade"})
+_FIELD = re.compile(r"([^:]+):([^\r]*)\r\n")
+_WATCHED = frozenset({"content-length", "host", "transfer-encoding", "connection", "expect", "upgrade"})
 _MAX_DIGITS = 18
 
 
@@ -46,13 +47,12 @@ def read_request(data: bytes) -> RequestHead | None:
     match = _REQUEST.match(data)
     if match is None:
         return None
-    headers = []
+    headers = [(name.lower(), value.strip(" \t")) for name, value in _FIELD.findall(match[3].decode("latin-1"))]
     length: int | None = 0
     seen = 0  # Host, Content-Length, Transfer-Encoding: a bit each
-    for line in match[3].decode("latin-1").split("\r\n")[:-1]:
-        name, _, value = line.partition(":")
-        name = name.lower()
-        value = value.strip(" \t")
+    for name, value in headers:
+        if name not in _WATCHED:
+            continue
         if name == "content-length":
             if seen & 6 or not value.isascii() or not value.isdecimal() or len(value) > _MAX_DIGITS:
                 return None
@@ -67,9 +67,8 @@ def read_request(data: bytes) -> RequestHead | None:
                 return None
             seen |= 4
             length = None
-        elif name in _SPECIAL and (name != "connection" or value.lower() != "keep-alive"):
+        elif name != "connection" or value.lower() != "keep-alive":
             return None
-        headers.append((name, value))
     if not seen & 1:
         return None
     return RequestHead(match[1].decode(), match[2].decode(), headers, length, match.end())
@@ -86,16 +85,18 @@ def write_response(status: int, headers: Sequence[tuple[str, str]]) -> bytes | N
     framing = 0
     for name, value in headers:
         lower = name.lower()
-        if lower in ("content-length", "transfer-encoding"):
-            framing += 1
-            plain = value.isascii() and value.isdecimal() if lower == "content-length" else value == "chunked"
-            if not plain:
-                return None
-        elif lower == "connection":
+        if lower not in _WATCHED:
+            continue
+        if lower == "content-length":
+            plain = value.isascii() and value.isdecimal()
+        else:
+            plain = lower == "transfer-encoding" and value == "chunked"
+        if not plain:
             return None
+        framing += 1
     if framing != (status not in BODILESS):
         return None
-    lines = b"".join([b"%b: %b\r\n" % pair for pair in encoded(headers)])
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers]).encode("utf-8", "surrogateescape")
     if _LINES.fullmatch(lines) is None or lines.count(b"\r\n") != len(headers):
         return None
     return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, lines)

@@ -71,8 +71,7 @@ class Running:
         self._answered_at: float | None = None  # when the whole answer was there, and only output was waited for
         self._reply: InvokeReply | None = None
         self._cut: Failure | None = None  # the response broke off, and this is why unless the runtime exited
-        # a runtime that never asks for the event is as late as one that never answers
-        self._timer = asyncio.get_running_loop().call_later(self.timeout, self._deadline)
+        self._timer: asyncio.TimerHandle | None = None
         self._watch: asyncio.TimerHandle | None = None
 
     @property
@@ -80,26 +79,31 @@ class Running:
         """Whether the runtime has been given the event."""
         return self._handed_at is not None
 
+    def await_runtime(self) -> None:
+        """Count the deadline from now: a runtime that never asks for the event is late too."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(self.timeout, self._deadline)
+
     def hand_over(self, exchange: Exchange) -> None:
         """Give the event to the `next` that waits in `exchange`; the deadline counts from now."""
         request = self.request
         self._begin_log()
         _quietly(self._around.reset_memory)
-        self._timer.cancel()
         self._handed_at = time.monotonic()
-        self._timer = asyncio.get_running_loop().call_later(self.timeout, self._deadline)
+        self.await_runtime()
         headers = [
             answers.JSON,
-            ("lambda-runtime-aws-request-id", request.request_id),
+            ("lambda-runtime-aws-request-id", _one_line(request.request_id)),
             ("lambda-runtime-deadline-ms", str(int((time.time() + self.timeout) * 1000))),
-            ("lambda-runtime-invoked-function-arn", request.arn or self._around.facts.arn),
-            ("lambda-runtime-trace-id", request.trace_id or _new_trace_id()),
+            ("lambda-runtime-invoked-function-arn", _one_line(request.arn or self._around.facts.arn)),
+            ("lambda-runtime-trace-id", _one_line(request.trace_id) if request.trace_id else _new_trace_id()),
         ]
         if request.client_context is not None:
-            headers.append(("lambda-runtime-client-context", request.client_context))
+            headers.append(("lambda-runtime-client-context", _one_line(request.client_context)))
         if request.cognito_identity is not None:
-            headers.append(("lambda-runtime-cognito-identity", request.cognito_identity))
-        exchange.respond(200, request.payload, [(name, _one_line(value)) for name, value in headers])
+            headers.append(("lambda-runtime-cognito-identity", _one_line(request.cognito_identity)))
+        exchange.respond(200, request.payload, headers)
 
     # what the runtime answers
 
@@ -331,7 +335,8 @@ class Running:
         self._around.log.begin(f"START RequestId: {self.request.request_id} Version: {self._around.facts.version}")
 
     def _cancel_timers(self) -> None:
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         if self._watch is not None:
             self._watch.cancel()
 
@@ -353,4 +358,5 @@ def _one_line(text: str) -> str:
 
 
 def _new_trace_id() -> str:
-    return f"Root=1-{int(time.time()):08x}-{os.urandom(12).hex()};Parent={os.urandom(8).hex()};Sampled=0"
+    drawn = os.urandom(20).hex()
+    return f"Root=1-{int(time.time()):08x}-{drawn[:24]};Parent={drawn[24:]};Sampled=0"

@@ -180,6 +180,8 @@ class RuntimeApi:
             raise RuntimeGoneError(f"the runtime has exited ({self._around.exit[0]})")
         run = self._running = Running(request, self._around)
         self._match()
+        if not run.handed:
+            run.await_runtime()
         try:
             return await run.head
         except asyncio.CancelledError:

@@ -36,6 +36,8 @@ class Admission:
     def weight(call: Call) -> int:
         """For how many bytes a request must be let in; 0 where it need not. Raises ApiError for far too many."""
         length = call.exchange.header("content-length")
+        if length is not None and len(length) < len(str(_SMALL)):
+            return 0
         size = int(length) if length is not None else _LARGEST
         if length is not None and size > _LARGEST:
             close = (("connection", "close"),)

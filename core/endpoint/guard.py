@@ -26,6 +26,7 @@ _HOST = re.compile(
     r"(?P<name>[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)\.?(?::[0-9]{0,5})?|\[(?P<v6>[0-9a-f:.]+)\](?::[0-9]{0,5})?"
 )
 _LOCALHOST = "localhost"
+_MOST_KNOWN = 64
 
 
 def is_loopback(host: str) -> bool:
@@ -66,6 +67,7 @@ class Guard:
         self._token = token.encode() if token is not None else None
         self._hosts = frozenset(host.lower() for host in hosts)
         self._url_allows = url_allows
+        self._known: set[str] = set()  # what this endpoint was asked under, and answers
 
     def check(self, exchange: Exchange) -> None:
         """Raises ApiError for a request that may not be answered. What proves who asks is taken out of its headers."""
@@ -85,11 +87,17 @@ class Guard:
             exchange.headers[:] = _without_token(exchange.headers)
 
     def _check_host(self, exchange: Exchange, authority: str, url: bool) -> None:
+        if authority in self._known:
+            return
         host = host_of(authority)
         known = host is not None and (
             is_loopback(host) or host in self._hosts or (self._token is not None and _is_address(host))
         )
-        if known or (url and host is not None and self._url_allows(exchange.path, authority.strip().lower())):
+        if known:
+            if len(self._known) < _MOST_KNOWN:
+                self._known.add(authority)
+            return
+        if url and host is not None and self._url_allows(exchange.path, authority.strip().lower()):
             return
         raise _denied(f"this endpoint does not answer under the name {authority[:80]!r}")
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote
 
 from core.endpoint.call import Call
 
 __all__ = ["Route", "Routes"]
+
+_REMEMBERED = 256  # paths, of so many characters at most: clients ask for the same few again and again
+_LONG = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,7 @@ class Routes:
     """All operations. A path is matched piece by piece; a slash inside a piece must be written as %2F."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
+        self._found = lru_cache(_REMEMBERED)(self._find)
         self._by_shape: dict[tuple[int, str], list[_Shape]] = {}
         for route in routes:
             pieces = _pieces(route.path)
@@ -41,6 +46,9 @@ class Routes:
 
     def find(self, method: str, path: str) -> tuple[Route | None, Mapping[str, str], frozenset[str]]:
         """The route with what its path holds, and the methods that this path would take."""
+        return self._found(method, path) if len(path) <= _LONG else self._find(method, path)
+
+    def _find(self, method: str, path: str) -> tuple[Route | None, Mapping[str, str], frozenset[str]]:
         pieces = _pieces(path)
         allowed: set[str] = set()
         for shape in self._by_shape.get((len(pieces), pieces[0] if pieces else ""), ()):
