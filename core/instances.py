@@ -239,6 +239,6 @@ class Instance:
             reason=self.reason,
             handle=warm.handle if warm else None,
             phases=tuple(self.phases),
-            details={**(warm.details if warm else {}), **self.notes},
+            details={**(warm.details if warm else {}), **self.notes} if self.notes or warm is None else warm.details,
             memory_limit_mb=self.memory_limit_mb,
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import uuid
 from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
@@ -20,6 +19,7 @@ from core.errors import (
 from core.events import EventBus, InvocationEnded, InvocationStarted, InvocationStreaming, InvocationThrottled
 from core.flight import Canned, Ending, Flight
 from core.invocation import StreamingInvocation
+from core.names import new_request_id
 from core.replies import EndpointError
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Invoker:
             self._check_request_id(request_id)
         self._check_reserved(function, source)
         flight = Flight(
-            request_id or str(uuid.uuid4()),
+            request_id or new_request_id(),
             function,
             payload=payload,
             source=source,

@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/configuration-versions.html
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,6 +24,7 @@ __all__ = [
     "function_arn",
     "key_of",
     "layer_arn",
+    "new_request_id",
     "parse_function",
     "parse_layer_version",
     "split_key",
@@ -83,6 +85,12 @@ def parse_function(value: str, qualifier: str | None = None) -> Target:
     if inside is not None and qualifier is not None and inside != qualifier:
         raise InvalidRequestError("Qualifier", qualifier, f"the function's name already says {inside}")
     return Target(found["name"], inside if inside is not None else qualifier)
+
+
+def new_request_id() -> str:
+    """A random UUID, as Lambda's request ids are."""
+    drawn = os.urandom(16).hex()
+    return f"{drawn[:8]}-{drawn[8:12]}-4{drawn[13:16]}-{'89ab'[int(drawn[16], 16) & 3]}{drawn[17:20]}-{drawn[20:]}"
 
 
 def parse_layer_version(value: str) -> LayerTarget:

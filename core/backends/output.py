@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 from collections.abc import Callable
 
 __all__ = ["OutputPipe"]
@@ -27,6 +28,8 @@ class OutputPipe:
         self._watched = False
         self._loop.add_reader(self._read_end, self._readable)
         self._watched = True
+        self._anything = select.poll()
+        self._anything.register(self._read_end, select.POLLIN)
 
     def opened(self) -> None:
         """Let go of the write end, so that the pipe ends when the last process that has it ends."""
@@ -36,7 +39,9 @@ class OutputPipe:
 
     def drain(self) -> None:
         """Feed everything written so far, up to a bound that a flooding thread cannot extend."""
-        self._read(_READS_A_DRAIN)
+        # asked first, on the way of every response: most functions write nothing, and a read that fails costs more
+        if self._read_end >= 0 and self._anything.poll(0):
+            self._read(_READS_A_DRAIN)
 
     def close(self) -> None:
         """Feed the rest and let everything go. Idempotent."""

@@ -29,6 +29,7 @@ _LINGER_CUT = 10.0  # seconds in which a peer may read what there was of a respo
 _DISCARD_MOST = 64 * 1024 * 1024  # bytes of an unwanted body that are let go by to keep a connection
 _PIPELINED_MOST = 64 * 1024
 _TOGETHER = 64 * 1024  # bytes of a body up to which it is copied behind its head, so that they go out as one
+_REMEMBERED = 1024  # bytes of a head up to which it is kept, to know it again
 _AHEAD = 32  # requests sent ahead that are served in one turn of the loop
 
 
@@ -61,6 +62,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._parser = self._new_parser()
         self._plain: bytes | None = None  # the request's head, of which h11 has not heard
+        self._seen: dict[bool, tuple[bytes, RequestHead]] = {}  # the last head with a body, and without
         self._chunked = False  # the response to it
         self._exchange: Exchange | None = None
         self._body_over = True
@@ -280,13 +282,15 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def _parse_one(self, data: bytes) -> None:
         limit = self._owner.limits.head_size
-        plain = None if self._in_head else read_request(data)
+        plain = None if self._in_head else self._seen_before(data) or read_request(data)
         if plain is not None:
             self._stop_watch()
             if plain.end > limit:
                 self._refuse(431, "a head that is too large")
                 return
             self._plain = data[: plain.end]
+            if plain.end <= _REMEMBERED:
+                self._seen[plain.length == 0] = self._plain, plain
             self._begin(plain, data[plain.end :])
             return
         try:
@@ -314,11 +318,18 @@ class HttpConnection(asyncio.BufferedProtocol):
             return
         self._begin(judged(event), rest)
 
+    def _seen_before(self, data: bytes) -> RequestHead | None:
+        """The head that `data` begins with, if it is one of the last: many a client sends the same again and again."""
+        for head, found in self._seen.values():
+            if data.startswith(head):
+                return found
+        return None
+
     def _begin(self, head: RequestHead, rest: bytes) -> None:
         chunked = head.length is None
         decoder: Decoder = ChunkedDecoder(self._owner.limits.head_size) if chunked else LengthDecoder(head.length or 0)
         body = Body(decoder, pause=self._pause, resume=self._resume, finished=self._body_done)
-        exchange = Exchange(self, head.method, head.target, head.headers, body)
+        exchange = Exchange(self, head.method, head.target, [*head.headers], body)
         self._exchange = exchange
         self._ignored = 0
         self._body_over = body.ended

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ _LINES = re.compile(rb"(?:" + _LINE + rb")*")
 _FIELD = re.compile(r"([^:]+):([^\r]*)\r\n")
 _WATCHED = frozenset({"content-length", "host", "transfer-encoding", "connection", "expect", "upgrade"})
 _MAX_DIGITS = 18
+_FEW = 2  # headers of a response that is likely to be the same as one before
 
 
 class RequestHead(NamedTuple):
@@ -79,6 +81,10 @@ def write_response(status: int, headers: Sequence[tuple[str, str]]) -> bytes | N
 
     It has a length or is chunked, unless it can have no body.
     """
+    return _known_head(status, tuple(headers)) if len(headers) <= _FEW else _new_head(status, headers)
+
+
+def _new_head(status: int, headers: Sequence[tuple[str, str]]) -> bytes | None:
     reason = REASONS.get(status)
     if reason is None or status < 200:
         return None
@@ -100,6 +106,9 @@ def write_response(status: int, headers: Sequence[tuple[str, str]]) -> bytes | N
     if _LINES.fullmatch(lines) is None or lines.count(b"\r\n") != len(headers):
         return None
     return b"HTTP/1.1 %d %b\r\n%b\r\n" % (status, reason, lines)
+
+
+_known_head = lru_cache(256)(_new_head)
 
 
 def encoded(headers: Sequence[tuple[str, str]]) -> list[tuple[bytes, bytes]]:

@@ -17,6 +17,7 @@ __all__ = ["Admission"]
 
 _UPLOADS = frozenset({"CreateFunction", "UpdateFunctionCode", "PublishLayerVersion"})
 _SMALL = 1024 * 1024
+_SMALL_DIGITS = len(str(_SMALL))
 _LARGEST = 80 * 1024 * 1024
 _ROOM = 2 * _LARGEST
 
@@ -36,7 +37,7 @@ class Admission:
     def weight(call: Call) -> int:
         """For how many bytes a request must be let in; 0 where it need not. Raises ApiError for far too many."""
         length = call.exchange.header("content-length")
-        if length is not None and len(length) < len(str(_SMALL)):
+        if length is not None and len(length) < _SMALL_DIGITS:
             return 0
         size = int(length) if length is not None else _LARGEST
         if length is not None and size > _LARGEST:

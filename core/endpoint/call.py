@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs
@@ -12,7 +11,7 @@ from urllib.parse import parse_qs
 from pydantic import BaseModel, ValidationError
 
 from core.endpoint.errors import ApiError
-from core.names import Target, parse_function
+from core.names import Target, new_request_id, parse_function
 
 if TYPE_CHECKING:
     from core.emulator.http_server import Exchange
@@ -52,7 +51,7 @@ class Call:
         """The endpoint's own, as in http://127.0.0.1:9001."""
         self.operation = operation
         self.parameters = parameters
-        self.id = str(uuid.uuid4())
+        self.id = new_request_id()
         self.function_name: str | None = None
         self.status = 0
         self.error: str | None = None

@@ -82,6 +82,8 @@ class Metrics(Collector):
 
     def _hear(self, event: Event) -> None:
         match event:
+            case InstanceChanged(new=InstanceState.IDLE | InstanceState.BUSY):
+                pass  # by far the most
             case InvocationEnded():
                 self._ended(event)
             case InvocationStarted(function_name=key, waited=waited, cold_start=cold):
