@@ -1,49 +1,80 @@
-// The Runtime API: next event, results, errors and streamed responses, on one kept connection.
+// The Runtime API: next event and results on one kept connection, errors and streamed responses on others.
 // Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 
 import http from "node:http";
 import { Writable } from "node:stream";
+import { Connection, Unanswered } from "./connection.mjs";
 import { InvalidStreamingOperation, errorJson } from "./errors.mjs";
 
 const PREFIX = "/2018-06-01/runtime";
 const ERROR_TYPE = "Lambda-Runtime-Function-Error-Type";
 const ERROR_BODY = "Lambda-Runtime-Function-Error-Body";
 const HTTP_INTEGRATION = "application/vnd.awslambda.http-integration-response";
+const ALONE_FROM = 64 * 1024; // bytes of a result
+// tells Stoker that it may answer together with what follows
+const ASKED_AHEAD = "Stoker-Asked-Ahead: next\r\n";
 
 const address = process.env.AWS_LAMBDA_RUNTIME_API;
 const host = address.slice(0, address.lastIndexOf(":")).replace(/^\[|\]$/g, "");
 const port = Number(address.slice(address.lastIndexOf(":") + 1));
-const agent = new http.Agent({ keepAlive: true, maxSockets: 1, noDelay: true });
+const agent = new http.Agent({ keepAlive: true, noDelay: true });
+
+const head = (request, lines = "") => `${request} HTTP/1.1\r\nHost: ${address}\r\n${lines}\r\n`;
+const NEXT = head(`GET ${PREFIX}/invocation/next`);
+const connection = new Connection({ host, port });
+let askedAhead = false;
 
 // a header takes printable ASCII only
 const headerText = (text) => text.replace(/[^\x20-\x7e]/g, "?");
 
-function open(method, path, headers, options = {}) {
-  return http.request({ host, port, method, path: PREFIX + path, headers, agent, ...options });
+function open(method, path, headers) {
+  return http.request({ host, port, method, path: PREFIX + path, headers, agent });
 }
 
-function exchange(method, path, body, headers = {}, options = {}) {
+function post(path, body, headers) {
   return new Promise((resolve, reject) => {
-    const sent = body === undefined ? {} : { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(body) };
-    const request = open(method, path, { ...sent, ...headers }, options);
+    const sent = { "Content-Type": "application/json", "Content-Length": Buffer.byteLength(body) };
+    const request = open("POST", path, { ...sent, ...headers });
     request.on("error", reject);
     request.on("response", (response) => {
-      const parts = [];
-      response.on("data", (part) => parts.push(part));
       response.on("error", reject);
-      response.on("end", () => resolve({ status: response.statusCode, headers: response.headers, body: Buffer.concat(parts) }));
+      response.on("end", resolve);
+      response.resume();
     });
     request.end(body);
   });
 }
 
+async function askedNext() {
+  const kept = connection.kept;
+  if (askedAhead) {
+    askedAhead = false;
+    const { status } = await connection.answer();
+    if (status < 200 || status > 299) {
+      throw new Error(`the Runtime API answered ${status} to a result`);
+    }
+  } else {
+    connection.send(NEXT);
+  }
+  try {
+    return await connection.answer();
+  } catch (error) {
+    // a kept connection may have been closed while idle; only a question is safe to repeat
+    if (!kept || !(error instanceof Unanswered)) {
+      throw error;
+    }
+  }
+  connection.send(NEXT);
+  return connection.answer();
+}
+
 /** Wait for the next event: its headers, and its body as text. */
 export async function next() {
-  const { status, headers, body } = await exchange("GET", "/invocation/next");
+  const { status, headers, body } = await askedNext();
   if (status !== 200) {
     throw new Error(`the Runtime API answered ${status} to a request for the next event`);
   }
-  return { headers, body: body.toString("utf8") };
+  return { headers, body };
 }
 
 /** A result as it is posted. Throws where it has no JSON. */
@@ -55,20 +86,30 @@ export function resultJson(result) {
   }
 }
 
+/** Post a result. Whether a small one was taken is known by `next`, which must follow at once. */
 export async function postResult(id, json) {
-  await exchange("POST", `/invocation/${encodeURIComponent(id)}/response`, json);
+  const size = Buffer.byteLength(json);
+  const lines = `Content-Type: application/json\r\nContent-Length: ${size}\r\n`;
+  const request = `POST ${PREFIX}/invocation/${encodeURIComponent(id)}/response`;
+  if (size < ALONE_FROM) {
+    askedAhead = true;
+    connection.send(head(request, ASKED_AHEAD + lines) + json + NEXT, 2);
+  } else {
+    // a large one may be refused, by an answer that closes the connection
+    connection.send(head(request, lines) + json);
+    await connection.answer();
+  }
 }
 
-// errors have connections of their own: the kept one may be held by a response that has begun
 export async function postError(id, error) {
   const reported = errorJson(error);
   const headers = { [ERROR_TYPE]: headerText(reported.errorType) };
-  await exchange("POST", `/invocation/${encodeURIComponent(id)}/error`, JSON.stringify(reported), headers, { agent: undefined });
+  await post(`/invocation/${encodeURIComponent(id)}/error`, JSON.stringify(reported), headers);
 }
 
 export async function postInitError(error) {
   const reported = errorJson(error);
-  await exchange("POST", "/init/error", JSON.stringify(reported), { [ERROR_TYPE]: headerText(reported.errorType) }, { agent: undefined });
+  await post("/init/error", JSON.stringify(reported), { [ERROR_TYPE]: headerText(reported.errorType) });
 }
 
 /**

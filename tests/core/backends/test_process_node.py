@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from core.emulator.runtime_api import InvokeRequest
+from core.emulator.runtime_api import MAX_RESPONSE, InvokeRequest
 from core.errors import InitFailedError, UnsupportedRuntimeError
 from tests.core.backends.conftest import Bench, Started
 from tests.core.backends.support import invoke
@@ -78,6 +78,55 @@ exports.handler = (event, context, callback) => {
     answer = await invoke(started.api)
     assert answer.payload == b'"result"'
     assert "the loop is empty" in answer.outcome.log_tail
+
+
+async def test_results_of_all_kinds_follow_one_another(bench: Bench) -> None:
+    code = """
+exports.handler = (event, context, callback) => {
+  if (event.fail) throw new RangeError("failed");
+  if (event.size) callback(null, "ü".repeat(event.size));
+};
+"""
+    started = await start(bench, {"index.js": code})
+    for size in (1, 32 * 1024 - 2, 32 * 1024 - 1, 2_000_000, 0, 1, 0):
+        answer = await invoke(started.api, b'{"size": %d}' % size)
+        assert json.loads(answer.payload) == ("ü" * size if size else None)
+        assert answer.headers == {"content-type": "application/json"}
+        if size > 1:
+            assert (await invoke(started.api, b'{"fail": true}')).outcome.error_type == "RangeError"
+
+
+async def test_a_result_that_is_too_large_says_so(bench: Bench) -> None:
+    started = await start(bench, {"index.js": "exports.handler = async (event) => 'x'.repeat(event);"})
+    assert len((await invoke(started.api, b"%d" % (MAX_RESPONSE - 2))).payload) == MAX_RESPONSE
+    answer = await invoke(started.api, b"%d" % (MAX_RESPONSE - 1))
+    assert answer.outcome.error_type == "Function.ResponseSizeTooLarge"
+    assert not answer.outcome.reusable
+
+
+async def test_a_function_may_go_on_after_its_answer(bench: Bench) -> None:
+    code = """
+let done = 0;
+let begun = false;
+exports.handler = (event, context, callback) => {
+  context.callbackWaitsForEmptyEventLoop = false;
+  callback(null, done);
+  const work = () => {
+    const until = Date.now() + 30;
+    while (Date.now() < until);
+    done += 1;
+    if (done < 5) setTimeout(work, 1);
+  };
+  if (!begun) setTimeout(work, 1);
+  begun = true;
+};
+"""
+    started = await start(bench, {"index.js": code})
+    assert (await invoke(started.api)).payload == b"0"
+    async with asyncio.timeout(10):
+        while (await invoke(started.api)).payload != b"5":
+            pass
+    assert not started.recorder.exits
 
 
 async def test_the_context_has_lambdas_fields(bench: Bench) -> None:
