@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.engines.bridge import Bridge
+from tests.engines.hybrid_cgroups import HeldControllers
 from tests.engines.programs import DaemonError, Program, answers, socket_in, sweep
 
 __all__ = ["PodmanService", "private_podman"]
@@ -36,6 +37,7 @@ class PodmanService:
         self._service: Program | None = None
         # made by Podman with the first container, as anywhere
         self._bridge = Bridge(self.directory)
+        self._controllers = HeldControllers(self.directory / "controllers")
 
     @property
     def url(self) -> str:
@@ -64,6 +66,7 @@ class PodmanService:
             return
         if self._service is None:
             self._configure()
+            self._controllers.hold()
         self.socket.unlink(missing_ok=True)
         command = [*self._command(), "system", "service", "--time=0", self.url]
         self._service = Program(command, self.directory / "podman.log", self._environment())
@@ -90,6 +93,7 @@ class PodmanService:
         finally:
             sweep(self.directory)
             self._bridge.remove()
+            self._controllers.let_go()
 
     def _command(self) -> list[str]:
         return ["podman", "--root", str(self.directory / "podman"), "--runroot", str(self._runroot)]
