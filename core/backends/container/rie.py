@@ -45,6 +45,7 @@ class RieReply:
     """A reply that came as a whole."""
 
     streaming = False
+    whole: bytes | None = None
 
     def __init__(self, body: bytes, outcome: InvokeOutcome) -> None:
         self.headers: Sequence[tuple[str, str]] = (("content-type", "application/json"),)
