@@ -29,6 +29,7 @@ class Canned:
 
     content_type = "application/json"
     streaming = False
+    whole: bytes | None = None
 
     def __init__(self, payload: bytes, outcome: InvokeOutcome) -> None:
         self._payload: bytes | None = payload
@@ -125,6 +126,11 @@ class Flight:
     def streaming(self) -> bool:
         """Whether the response comes while the function writes it."""
         return self.reply.streaming if self.reply else False
+
+    @property
+    def whole(self) -> bytes | None:
+        """The whole response, where it is there and no error; None else. It is to be read all the same."""
+        return self.reply.whole if self.reply and not self._over else None
 
     @property
     def result(self) -> InvocationResult | None:

@@ -77,6 +77,8 @@ class HttpClient:
 class _WireReply:
     """The reply of an emulator or RIE behind a socket."""
 
+    whole: bytes | None = None
+
     def __init__(self, response: httpx.Response) -> None:
         self._response = response
         self._body = response.aiter_raw()

@@ -98,6 +98,10 @@ class _LocalReply:
         return self._reply.streaming
 
     @property
+    def whole(self) -> bytes | None:
+        return self._reply.whole
+
+    @property
     def outcome(self) -> InvokeOutcome | None:
         return self._reply.outcome
 

@@ -89,6 +89,11 @@ class Underway(Protocol):
         ...
 
     @property
+    def whole(self) -> bytes | None:
+        """The whole response, where it is there and no error; None else."""
+        ...
+
+    @property
     def result(self) -> InvocationResult | None:
         """Set at the end."""
         ...
@@ -151,6 +156,14 @@ class StreamingInvocation:
     def streaming(self) -> bool:
         """Whether chunks come while the function still writes; if not, all is there and the end is near."""
         return self._underway.streaming
+
+    @property
+    def whole(self) -> bytes | None:
+        """The whole response, where it is there and no error; None else.
+
+        It can be passed on before it is read here, which must follow: by that the invocation ends.
+        """
+        return self._underway.whole
 
     @property
     def result(self) -> InvocationResult | None:

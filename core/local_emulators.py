@@ -27,6 +27,11 @@ class Asked(Protocol):
         ...
 
     @property
+    def whole(self) -> bytes | None:
+        """The whole body, where it is there and no error; None else. It can still be read."""
+        ...
+
+    @property
     def outcome(self) -> InvokeOutcome | None:
         """Set with the last chunk."""
         ...

@@ -36,6 +36,11 @@ class Reply(Protocol):
         ...
 
     @property
+    def whole(self) -> bytes | None:
+        """The whole body, where it is there and no error; None else. It can still be read."""
+        ...
+
+    @property
     def outcome(self) -> InvokeOutcome | None:
         """How the invocation ended; set with the last chunk."""
         ...

@@ -37,19 +37,21 @@ class InvokeReply:
     """The runtime's reply from the moment its head is known.
 
     A buffered reply is complete then: `function_error` and `outcome` are final, and a failed one's
-    body is Lambda's error JSON. A streaming reply gets them when its end has been read.
+    body is Lambda's error JSON. A streaming reply gets them when its end has been read. The outcome of
+    one that went well is made when it is first asked for: `whole` can be passed on before that.
     `headers` are those the runtime sent that concern the reply, with lower-case names.
     """
 
     __slots__ = (
         "_abandon",
         "_body",
+        "_conclude",
         "_fate",
+        "_outcome",
         "_payload",
         "_waiters",
         "function_error",
         "headers",
-        "outcome",
         "status",
         "streaming",
     )
@@ -60,19 +62,34 @@ class InvokeReply:
         *,
         payload: bytes = b"",
         outcome: InvokeOutcome | None = None,
+        conclude: Callable[[], InvokeOutcome] | None = None,
         body: Body | None = None,
         abandon: Callable[[], None] | None = None,
     ) -> None:
         self.status = 200
         self.headers = headers
         self.streaming = body is not None
-        self.outcome = outcome
+        self._outcome = outcome
+        self._conclude = conclude
         self.function_error = outcome.function_error if outcome is not None else None
         self._payload = payload
         self._body = body
         self._abandon = abandon
         self._fate = outcome
         self._waiters: list[asyncio.Future[None]] = []
+
+    @property
+    def outcome(self) -> InvokeOutcome | None:
+        """How the invocation ended; None while a streaming reply has not been read to its end."""
+        if self._conclude is not None:
+            self._outcome = self._fate = self._conclude()
+            self._conclude = None
+        return self._outcome
+
+    @property
+    def whole(self) -> bytes | None:
+        """The whole body, where it is there and no error; None else. It can still be read."""
+        return self._payload if not self.streaming and self.function_error is None else None
 
     @property
     def buffered(self) -> int:
@@ -82,7 +99,7 @@ class InvokeReply:
     @property
     def decided(self) -> InvokeOutcome | None:
         """The outcome as soon as the runtime is done, though chunks may still wait to be read."""
-        return self._fate
+        return self._fate or self.outcome
 
     async def next_chunk(self) -> bytes | None:
         """The next piece of the body as the runtime wrote it; None at the end, when `outcome` is set.
@@ -92,7 +109,7 @@ class InvokeReply:
         if self._body is None:
             payload, self._payload = self._payload, b""
             return payload or None
-        if self.outcome is not None:
+        if self._outcome is not None:
             return None
         try:
             chunk = await self._body.next_chunk()
@@ -115,7 +132,7 @@ class InvokeReply:
 
     def close(self) -> None:
         """The same, for callers that cannot wait."""
-        if self.outcome is None and self._fate is None and self._abandon is not None:
+        if self._outcome is None and self._fate is None and self._abandon is not None:
             self._abandon()
         if self._body is not None and self._body.ended:
             self._body.taken()
@@ -131,14 +148,15 @@ class InvokeReply:
         self._waiters.clear()
 
     async def _settled(self) -> InvokeOutcome:
-        while self._fate is None:
+        while self.decided is None:
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             await waiter
         self._take_fate()
+        assert self._fate is not None, "it is decided"
         return self._fate
 
     def _take_fate(self) -> None:
-        if self.outcome is None and self._fate is not None:
-            self.outcome = self._fate
+        if self._outcome is None and self._fate is not None:
+            self._outcome = self._fate
             self.function_error = self._fate.function_error

@@ -70,6 +70,8 @@ class Running:
         self._handed_at: float | None = None
         self._answered_at: float | None = None  # when the whole answer was there, and only output was waited for
         self._reply: InvokeReply | None = None
+        self._outcome: InvokeOutcome | None = None
+        self._whole = False  # it went well and its response is there; the outcome is made when somebody asks
         self._cut: Failure | None = None  # the response broke off, and this is why unless the runtime exited
         self._timer: asyncio.TimerHandle | None = None
         self._watch: asyncio.TimerHandle | None = None
@@ -165,9 +167,12 @@ class Running:
         """The runtime has answered; what it wrote before that belongs to this invocation, and may come later."""
 
         def finish() -> None:
-            self._finish(failure, reusable=True, payload=payload, headers=headers)
+            if failure is None and self._reply is None:
+                self._finish_whole(payload, headers)
+            else:
+                self._finish(failure, reusable=True, payload=payload, headers=headers)
             # whoever waits for the reply goes first, in the loop's next turn: the runtime is done
-            asyncio.get_running_loop().call_soon(answers.accept, exchange)
+            asyncio.get_running_loop().call_soon(self._let_go_on, exchange)
 
         if self._around.output_settled is None:
             finish()
@@ -175,6 +180,10 @@ class Running:
         self._cancel_timers()
         self._answered_at = time.monotonic()
         self._around.output_settled(finish)
+
+    def _let_go_on(self, exchange: Exchange) -> None:
+        self.conclude()
+        answers.accept(exchange)
 
     def _not_collected(self, exchange: Exchange) -> None:
         if isinstance(exchange.body.error, BodyTooLargeError):
@@ -267,6 +276,28 @@ class Running:
 
     # the end
 
+    def _finish_whole(self, payload: bytes, headers: Sequence[tuple[str, str]]) -> None:
+        """It went well, and whoever waits shall have the response before it is measured and logged how it went."""
+        if self.over:
+            return
+        self.over = self._whole = True
+        self._cancel_timers()
+        if self._answered_at is None:
+            self._answered_at = time.monotonic()
+        self._around.over(self, "")
+        if not self.head.done():
+            self.head.set_result(InvokeReply(headers, payload=payload, conclude=self._concluded))
+
+    def conclude(self) -> None:
+        """Measure and log what was left for later, if anything was: before the runtime does anything else."""
+        if self._whole:
+            self._concluded()
+
+    def _concluded(self) -> InvokeOutcome:
+        if self._outcome is None:
+            self._outcome = self._measured(None, reusable=True)
+        return self._outcome
+
     def _finish(
         self,
         failure: Failure | None,
@@ -280,7 +311,7 @@ class Running:
             return
         self.over = True
         self._cancel_timers()
-        outcome = self._outcome(failure, reusable, longest)
+        outcome = self._measured(failure, reusable, longest)
         spent = ""
         if not outcome.reusable:
             spent = failure.message if failure is not None else f"{self.request.request_id} was abandoned"
@@ -296,7 +327,7 @@ class Running:
             exchange.body.stop(TruncatedBodyError("the invocation is over"))
             exchange.abort()
 
-    def _outcome(self, failure: Failure | None, reusable: bool, longest: float | None) -> InvokeOutcome:
+    def _measured(self, failure: Failure | None, reusable: bool, longest: float | None = None) -> InvokeOutcome:
         around = self._around
         now = time.monotonic()
         if self._answered_at is not None:

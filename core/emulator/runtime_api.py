@@ -81,6 +81,7 @@ class RuntimeApi:
         )
         self._parked: list[Exchange] = []  # `next` requests that wait for an event, the newest last
         self._running: Running | None = None
+        self._last: Running | None = None
         self._spent = ""  # why no further event may be handed over
         self._closed = False
         self._ready = False
@@ -157,6 +158,8 @@ class RuntimeApi:
                 else:
                     run.take_back("the Runtime API was closed")
             self._tell_ready(settled=True)
+            if self._last is not None:
+                self._last.conclude()
             self._log.flush()
         await self._server.aclose()
 
@@ -178,7 +181,9 @@ class RuntimeApi:
             raise RuntimeError(f"this runtime takes no more events: {self._spent}")
         if self._around.exit is not None:
             raise RuntimeGoneError(f"the runtime has exited ({self._around.exit[0]})")
-        run = self._running = Running(request, self._around)
+        if self._last is not None:
+            self._last.conclude()
+        run = self._running = self._last = Running(request, self._around)
         self._match()
         if not run.handed:
             run.await_runtime()

@@ -117,15 +117,27 @@ async def _invoke(call: Call) -> None:
     if asked.kind == "DryRun":
         call.send(204)
         return
-    result, body = await _gathered(await asked.begin(call, payload))
-    headers = [("content-type", result.content_type), ("X-Amz-Executed-Version", result.executed_version)]
-    if asked.trace_id is not None:
-        headers.append(("X-Amzn-Trace-Id", asked.trace_id))
+    invocation = await asked.begin(call, payload)
+    if not asked.tail and (whole := invocation.whole) is not None:
+        async with invocation:
+            # how it went is nothing that this client has to wait for
+            call.send(200, whole, _headers(asked, invocation.content_type))
+            await invocation.discard()
+        return
+    result, body = await _gathered(invocation)
+    headers = _headers(asked, result.content_type)
     if result.function_error is not None:
         headers.append(("X-Amz-Function-Error", result.function_error))
     if asked.tail:
         headers.append(("X-Amz-Log-Result", base64.b64encode(result.log_tail.encode()).decode()))
     call.send(200, body, headers)
+
+
+def _headers(asked: Asked, content_type: str) -> list[tuple[str, str]]:
+    headers = [("content-type", content_type), ("X-Amz-Executed-Version", asked.function.version)]
+    if asked.trace_id is not None:
+        headers.append(("X-Amzn-Trace-Id", asked.trace_id))
+    return headers
 
 
 async def _gathered(invocation: StreamingInvocation) -> tuple[InvocationResult, bytes]:

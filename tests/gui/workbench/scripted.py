@@ -27,6 +27,7 @@ class Script:
         self.cold = False
         self.content_type = "text/plain"
         self.streaming = True
+        self.whole: bytes | None = None
         self.result: InvocationResult | None = None
         self.cancelled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._final = result
