@@ -8,7 +8,6 @@ are written before the call returns.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from core.errors import HomeUnusableError, RuntimeClosedError
+from core.journal.event_json import as_json
 from core.journal.records import (
     InvocationRecord,
     QueuedEvent,
@@ -29,6 +29,7 @@ from core.journal.records import (
     StoredResource,
 )
 from core.journal.retention import Limits
+from core.journal.rows import EventFacts, ready, weight_of
 from core.journal.store import Store
 from core.journal.writer import Writer
 
@@ -39,7 +40,6 @@ _log = logging.getLogger(__name__)
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-_EVENT_BYTES = 65_536
 _DISK_BYTES = 1024 * 1024 * 1024
 
 
@@ -61,8 +61,6 @@ class Journal:
         self._thread = thread
         self._writer = Writer(store, thread, trouble)
         self._closing: asyncio.Future[None] | None = None
-        self.before_reading: Callable[[], None] = lambda: None
-        """Called before anything is read: whoever has rows that are not recorded yet records them."""
 
     @classmethod
     async def open(
@@ -106,7 +104,6 @@ class Journal:
 
     async def flush(self) -> bool:
         """Write what waits now. False where the disk would not take it (which has been told)."""
-        self.before_reading()
         return True if self._closing is not None else await self._writer.flush()
 
     # --- functions
@@ -168,11 +165,24 @@ class Journal:
 
     def record_event(self, kind: str, payload: Mapping[str, object], wall: float | None = None) -> None:
         """Keep an event; written soon. Environments are left out of it at any depth."""
-        self._record(self._writer.pending.add_event, (time.time() if wall is None else wall, kind, _as_json(payload)))
+        facts: EventFacts = (time.time() if wall is None else wall, kind, as_json(payload))
+        self._record(self._writer.pending.add_event, (len(facts[2]), ready, facts))
 
     def record_invocation(self, record: InvocationRecord) -> None:
         """Keep an invocation that has ended; written soon."""
-        self._record(self._writer.pending.add_invocation, record)
+        self._record(self._writer.pending.add_invocation, (weight_of(record), ready, record))
+
+    def draft_event(self, weight: int, facts: Callable[[_T], EventFacts], event: _T) -> None:
+        """As `record_event`, but `facts(event)` are made when they are written, in the journal's thread.
+
+        So that costs the loop next to nothing, and `event` must not change any more. `weight` is about
+        how many bytes it keeps in memory until then. An event whose facts raise is left out and counted.
+        """
+        self._record(self._writer.pending.add_event, (weight, facts, event))
+
+    def draft_invocation(self, weight: int, record: Callable[[_T], InvocationRecord], ended: _T) -> None:
+        """As `record_invocation`, but `record(ended)` is made when it is written; see `draft_event`."""
+        self._record(self._writer.pending.add_invocation, (weight, record, ended))
 
     async def invocations(
         self,
@@ -297,24 +307,3 @@ def _teller(on_trouble: Callable[[str], None] | None) -> Callable[[str], None]:
                 _log.exception("on_trouble failed")
 
     return tell
-
-
-def _as_json(payload: Mapping[str, object]) -> str:
-    try:
-        text = json.dumps(payload, default=str, separators=(",", ":"))
-        if '"environment"' in text:
-            text = json.dumps(_without_environment(json.loads(text)), separators=(",", ":"))
-    except (TypeError, ValueError, RecursionError) as error:
-        return json.dumps({"not_recorded": repr(error)[:200]})
-    return text if len(text) <= _EVENT_BYTES else json.dumps({"not_recorded": f"too large ({len(text):,} bytes)"})
-
-
-def _without_environment(value: object) -> object:
-    """Environments hold secrets and belong into the functions table only."""
-    match value:
-        case dict():
-            return {key: _without_environment(item) for key, item in value.items() if key != "environment"}
-        case list():
-            return [_without_environment(item) for item in value]
-        case _:
-            return value

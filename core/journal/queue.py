@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from core.journal.records import InvocationRecord
-from core.journal.rows import Batch, EndingRow, EventRow, InstanceRow
+from core.journal.rows import Batch, EndingRow, EventDraft, InstanceRow, InvocationDraft
 
 __all__ = ["PendingRows"]
 
@@ -25,19 +24,20 @@ class PendingRows:
         self._max_bytes = max_bytes
         self._instances: deque[InstanceRow] = deque()
         self._endings: deque[EndingRow] = deque()
-        self._invocations: deque[InvocationRecord] = deque()
-        self._events: deque[EventRow] = deque()
+        self._invocations: deque[InvocationDraft] = deque()
+        self._events: deque[EventDraft] = deque()
+        self._rows = 0
         self._bytes = 0
         self._dropped_events = 0
         self._dropped_others = 0
 
     def __len__(self) -> int:
-        return len(self._instances) + len(self._endings) + len(self._invocations) + len(self._events)
+        return self._rows
 
     @property
     def full_batch(self) -> bool:
         """Whether it is not worth waiting for more rows."""
-        return len(self) >= _BATCH_ROWS or self._bytes >= _BATCH_BYTES
+        return self._rows >= _BATCH_ROWS or self._bytes >= _BATCH_BYTES
 
     @property
     def batches(self) -> int:
@@ -47,24 +47,29 @@ class PendingRows:
     def add_instance(self, row: InstanceRow) -> None:
         """An instance whose row could not be written when it should have been."""
         self._instances.append(row)
-        self._trim()
+        self._added(0)
 
     def add_ending(self, row: EndingRow) -> None:
         """An instance's end."""
         self._endings.append(row)
-        self._trim()
+        self._added(0)
 
-    def add_invocation(self, record: InvocationRecord) -> None:
+    def add_invocation(self, draft: InvocationDraft) -> None:
         """An invocation that has ended."""
-        self._invocations.append(record)
-        self._bytes += _weight(record)
-        self._trim()
+        self._invocations.append(draft)
+        self._added(draft[0])
 
-    def add_event(self, row: EventRow) -> None:
+    def add_event(self, draft: EventDraft) -> None:
         """An event."""
-        self._events.append(row)
-        self._bytes += len(row[2])
-        self._trim()
+        self._events.append(draft)
+        self._added(draft[0])
+
+    def _added(self, weight: int) -> None:
+        # several times for every invocation, on the loop: no count of four queues unless it is close
+        self._rows += 1
+        self._bytes += weight
+        if self._rows > self._max_rows or self._bytes > self._max_bytes:
+            self._trim()
 
     def take(self) -> Batch:
         """The oldest rows, as many as make one transaction; they are no longer here."""
@@ -77,13 +82,14 @@ class PendingRows:
         # taken in turns, so that neither waits for the end of the other
         while (self._invocations or self._events) and batch.rows < _BATCH_ROWS and taken < _BATCH_BYTES:
             if self._invocations:
-                record = self._invocations.popleft()
-                batch.invocations.append(record)
-                taken += _weight(record)
+                invocation = self._invocations.popleft()
+                batch.invocations.append(invocation)
+                taken += invocation[0]
             for _ in range(min(10, len(self._events), _BATCH_ROWS - batch.rows)):
                 event = self._events.popleft()
                 batch.events.append(event)
-                taken += len(event[2])
+                taken += event[0]
+        self._rows -= batch.rows
         self._bytes -= taken
         return batch
 
@@ -93,14 +99,15 @@ class PendingRows:
         self._endings.extendleft(reversed(batch.endings))
         self._invocations.extendleft(reversed(batch.invocations))
         self._events.extendleft(reversed(batch.events))
-        self._bytes += sum(map(_weight, batch.invocations)) + sum(len(event[2]) for event in batch.events)
+        self._rows += batch.rows
+        self._bytes += batch.weight
         self._trim()
 
     def clear(self) -> None:
         """Nothing waits any more."""
         for rows in (self._instances, self._endings, self._invocations, self._events):
             rows.clear()
-        self._bytes = 0
+        self._rows = self._bytes = 0
 
     @property
     def dropped(self) -> int:
@@ -118,18 +125,17 @@ class PendingRows:
         return dropped
 
     def _trim(self) -> None:
-        while self._events and (len(self) > self._max_rows or self._bytes > self._max_bytes):
-            self._bytes -= len(self._events.popleft()[2])
+        while self._events and (self._rows > self._max_rows or self._bytes > self._max_bytes):
+            self._rows -= 1
+            self._bytes -= self._events.popleft()[0]
             self._dropped_events += 1
-        while self._invocations and (len(self) > self._max_rows or self._bytes > self._max_bytes):
-            self._bytes -= _weight(self._invocations.popleft())
+        while self._invocations and (self._rows > self._max_rows or self._bytes > self._max_bytes):
+            self._rows -= 1
+            self._bytes -= self._invocations.popleft()[0]
             self._dropped_others += 1
         # small rows, of which a machine makes few: only a bound, so that nothing here has none
         for rows in (self._endings, self._instances):
             while len(rows) > self._max_rows:
                 rows.popleft()
+                self._rows -= 1
                 self._dropped_others += 1
-
-
-def _weight(record: InvocationRecord) -> int:
-    return len(record.payload or b"") + len(record.response or b"") + len(record.log_tail)

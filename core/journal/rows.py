@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
+from core.journal.event_json import as_json
 from core.journal.records import InvocationRecord
 
 __all__ = [
@@ -18,12 +19,20 @@ __all__ = [
     "INSERT_OWNER",
     "Batch",
     "EndingRow",
-    "EventRow",
+    "EventDraft",
+    "EventFacts",
     "InstanceRow",
+    "InvocationDraft",
     "clean",
+    "ending_row",
+    "event_row",
     "from_row",
+    "ready",
     "to_row",
+    "weight_of",
 ]
+
+_T = TypeVar("_T")
 
 InstanceRow = tuple[str, str, str, str, str, float]
 """id, owner, function, backend, deploy, when created."""
@@ -31,8 +40,14 @@ InstanceRow = tuple[str, str, str, str, str, float]
 EndingRow = tuple[float, str, int | None, str]
 """when, reason, exit code, id."""
 
-EventRow = tuple[float, str, str]
-"""when, kind, payload as JSON."""
+EventFacts = tuple[float, str, Mapping[str, object] | str]
+"""when, kind, payload or its JSON."""
+
+EventDraft = tuple[int, Callable[[Any], EventFacts], Any]
+"""bytes in memory, how its facts are made when it is written, and of what."""
+
+InvocationDraft = tuple[int, Callable[[Any], InvocationRecord], Any]
+"""bytes in memory, how its record is made when it is written, and of what."""
 
 FACTS = (
     "request_id, function_name, instance_id, source, started_wall, cold_start, status, error_type, error_message, "
@@ -56,13 +71,18 @@ class Batch:
 
     instances: list[InstanceRow] = field(default_factory=list)
     endings: list[EndingRow] = field(default_factory=list)
-    invocations: list[InvocationRecord] = field(default_factory=list)
-    events: list[EventRow] = field(default_factory=list)
+    invocations: list[InvocationDraft] = field(default_factory=list)
+    events: list[EventDraft] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
         """How many rows there are."""
         return len(self.instances) + len(self.endings) + len(self.invocations) + len(self.events)
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes its events and invocations keep in memory."""
+        return sum(draft[0] for draft in self.invocations) + sum(draft[0] for draft in self.events)
 
 
 def clean(text: str) -> str:
@@ -72,6 +92,29 @@ def clean(text: str) -> str:
 
 def _clean_or_none(text: str | None) -> str | None:
     return None if text is None else clean(text)
+
+
+def ready(made: _T) -> _T:
+    """How that is made which needs no making."""
+    return made
+
+
+def weight_of(record: InvocationRecord) -> int:
+    """About how many bytes it keeps in memory."""
+    return len(record.payload or b"") + len(record.response or b"") + len(record.log_tail)
+
+
+def ending_row(ending: EndingRow) -> EndingRow:
+    """An instance's end as `END_INSTANCE` takes it."""
+    at, why, exit_code, instance_id = ending
+    return at, clean(why), exit_code, instance_id
+
+
+def event_row(draft: EventDraft) -> tuple[object, ...]:
+    """An event as `INSERT_EVENT` takes it. Raises what making its facts raises."""
+    _, facts, event = draft
+    wall, kind, payload = facts(event)
+    return wall, kind, payload if isinstance(payload, str) else as_json(payload)
 
 
 def to_row(record: InvocationRecord) -> tuple[object, ...]:

@@ -6,10 +6,10 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from core.errors import FunctionNotFoundError, HomeUnusableError
 from core.journal import queued_events
@@ -34,8 +34,12 @@ from core.journal.rows import (
     INSERT_OWNER,
     Batch,
     InstanceRow,
+    InvocationDraft,
     clean,
+    ending_row,
+    event_row,
     from_row,
+    ready,
     to_row,
 )
 from core.journal.schema import open_database, why
@@ -43,6 +47,8 @@ from core.journal.schema import open_database, why
 __all__ = ["Store"]
 
 _log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 _BAD_ROW = (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 _CHECKPOINT_BYTES = 8 * 1024 * 1024
@@ -74,18 +80,29 @@ class Store:
         with self._transaction():
             for owner_id in {row[1]: row[5] for row in batch.instances}.items():
                 self._db.execute(INSERT_OWNER, owner_id)
-            refused += self._insert(INSERT_INSTANCE, batch.instances)
-            refused += self._insert(END_INSTANCE, [(at, clean(why_), *rest) for at, why_, *rest in batch.endings])
-            refused += self._insert(INSERT_INVOCATION, [to_row(record) for record in batch.invocations])
-            refused += self._insert(INSERT_EVENT, batch.events)
-        for record in batch.invocations:
-            self._wal_bytes += len(record.payload or b"") + len(record.response or b"")
+            refused += self._insert(INSERT_INSTANCE, batch.instances, ready)
+            refused += self._insert(END_INSTANCE, batch.endings, ending_row)
+            refused += self._insert(INSERT_INVOCATION, batch.invocations, self._invocation_row)
+            refused += self._insert(INSERT_EVENT, batch.events, event_row)
         self._checkpoint_if_due()
         return refused
 
-    def _insert(self, statement: str, rows: Sequence[Sequence[Any]]) -> int:
+    def _invocation_row(self, draft: InvocationDraft) -> Sequence[object]:
+        _, make, ended = draft
+        record = make(ended)
+        self._wal_bytes += len(record.payload or b"") + len(record.response or b"")
+        return to_row(record)
+
+    def _insert(self, statement: str, drafts: Sequence[_T], make: Callable[[_T], Sequence[Any]]) -> int:
         refused = 0
-        for row in rows:
+        for draft in drafts:
+            # each made just before it is written: SQLite lets the loop's thread run in between
+            try:
+                row = make(draft)
+            except Exception:
+                _log.exception("a row of the journal could not be made")
+                refused += 1
+                continue
             try:
                 self._db.execute(statement, row)
             except (UnicodeError, OverflowError, *_BAD_ROW):

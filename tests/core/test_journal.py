@@ -22,6 +22,7 @@ import core.journal.schema
 from core.errors import FunctionNotFoundError, HomeUnusableError, JournalTooNewError, RuntimeClosedError
 from core.journal import InvocationRecord, Journal
 from core.journal.queue import PendingRows
+from core.journal.rows import EventDraft, EventFacts, InvocationDraft, ready, weight_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -218,6 +219,48 @@ async def test_a_row_no_database_takes_is_left_out_and_the_rest_written(journal:
     assert len(told) == 1
 
 
+async def test_drafts_become_rows_on_the_journals_own_thread_in_their_order(journal: Journal) -> None:
+    threads: set[str] = set()
+
+    def facts(number: int) -> EventFacts:
+        threads.add(threading.current_thread().name)
+        return float(number), "Drafted", {"number": number, "environment": {"KEY": "hunter2"}}
+
+    def kept(request_id: str) -> InvocationRecord:
+        threads.add(threading.current_thread().name)
+        return record(request_id)
+
+    for number in range(0, 600, 2):
+        journal.draft_event(1, facts, number)
+        journal.record_event("Recorded", {"number": number + 1})
+    journal.draft_invocation(1, kept, "r-1")
+    journal.record_invocation(record("r-2"))
+    assert await journal.flush()
+    events = await journal.events(1000)
+    assert [event.payload for event in events] == [{"number": number} for number in reversed(range(600))]
+    assert events[1].wall == 598.0
+    assert {row.request_id for row in await journal.invocations()} == {"r-1", "r-2"}
+    (thread,) = threads
+    assert thread.startswith("stoker-journal")
+
+
+async def test_a_draft_that_cannot_be_made_is_left_out_and_the_rest_written(journal: Journal, told: list[str]) -> None:
+    def fails(_: str) -> InvocationRecord:
+        raise AttributeError("no such thing")
+
+    def facts(_: str) -> EventFacts:
+        raise AttributeError("no such thing")
+
+    journal.draft_invocation(1, fails, "r-1")
+    journal.record_invocation(record("r-2"))
+    journal.draft_event(1, facts, "e-1")
+    journal.record_event("Happened", {})
+    assert [row.request_id for row in await journal.invocations()] == ["r-2"]
+    assert [event.kind for event in await journal.events()] == ["Happened"]
+    assert len(told) == 1
+    assert "2 other rows are missing" in told[0]
+
+
 async def test_events_are_kept_in_order_and_by_kind(journal: Journal) -> None:
     for number in range(1200):
         journal.record_event("Odd" if number % 2 else "Even", {"number": number}, time.time())
@@ -375,6 +418,8 @@ async def test_a_closed_journal_passes_over_what_happens_and_says_so_when_asked(
     journal.record_event("Late", {}, time.time())
     journal.record_invocation(record())
     journal.end_instance("i-1", "late")
+    journal.draft_event(1, ready, (0.0, "Late", "{}"))
+    journal.draft_invocation(1, ready, record())
     assert await journal.flush()
     with pytest.raises(RuntimeClosedError):
         await journal.functions()
@@ -638,16 +683,24 @@ async def test_an_on_trouble_that_fails_does_no_harm(path: Path) -> None:
 # --- what waits
 
 
+def waiting(number: int, weight: int = 1) -> EventDraft:
+    return weight, ready, (0.0, "Happened", str(number))
+
+
+def ended(kept: InvocationRecord) -> InvocationDraft:
+    return weight_of(kept), ready, kept
+
+
 def test_beyond_the_bound_the_oldest_events_go_first_and_are_counted() -> None:
     pending = PendingRows(max_rows=10)
     for number in range(8):
-        pending.add_event((0.0, "Happened", str(number)))
+        pending.add_event(waiting(number))
     for number in range(6):
-        pending.add_invocation(record(f"r-{number}"))
+        pending.add_invocation(ended(record(f"r-{number}")))
     pending.add_ending((0.0, "gone", None, "i-1"))
     assert len(pending) == 10
     batch = pending.take()
-    assert [event[2] for event in batch.events] == ["5", "6", "7"]
+    assert batch.events == [waiting(5), waiting(6), waiting(7)]
     assert len(batch.invocations) == 6
     assert batch.endings == [(0.0, "gone", None, "i-1")]
     assert pending.take_dropped() == (5, 0)
@@ -657,16 +710,35 @@ def test_beyond_the_bound_the_oldest_events_go_first_and_are_counted() -> None:
 def test_bodies_count_too() -> None:
     pending = PendingRows(max_bytes=10_000)
     for number in range(10):
-        pending.add_invocation(replace(record(f"r-{number}"), response=b"x" * 3000))
-    assert [row.request_id for row in pending.take().invocations] == ["r-7", "r-8", "r-9"]
+        pending.add_invocation(ended(replace(record(f"r-{number}"), response=b"x" * 3000)))
+    assert [kept.request_id for _, _, kept in pending.take().invocations] == ["r-7", "r-8", "r-9"]
     assert pending.take_dropped() == (0, 7)
     assert len(pending) == 0
+
+
+def test_what_drafts_keep_in_memory_counts_wherever_they_wait() -> None:
+    pending = PendingRows(max_bytes=10_000)
+    for number in range(10):
+        pending.add_event(waiting(number, 3000))
+    batch = pending.take()
+    assert batch.events == [waiting(number, 3000) for number in (7, 8, 9)]
+    for number in range(10, 12):
+        pending.add_event(waiting(number, 3000))
+    pending.put_back(batch)
+    assert len(pending) == 3
+    assert pending.take().events == [waiting(number, 3000) for number in (9, 10, 11)]
+    assert pending.take_dropped() == (9, 0)
+    pending.add_event(waiting(12, 3000))
+    pending.clear()
+    for number in range(3):
+        pending.add_event(waiting(number, 3000))
+    assert (len(pending), pending.dropped) == (3, 0)
 
 
 def test_a_batch_that_is_put_back_is_the_next_one_again() -> None:
     pending = PendingRows()
     for number in range(1200):
-        pending.add_event((0.0, "Happened", str(number)))
+        pending.add_event(waiting(number))
     first = pending.take()
     assert first.rows == 500
     pending.put_back(first)
