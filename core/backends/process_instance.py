@@ -187,8 +187,8 @@ class ProcessInstance:
         self._idle.set()
         self._services.memory.forget(self)
         if self._cgroup is None and not self._exited.is_set():
-            # how much its init took; and what later measures read is open from now on
-            self.memory.sample(thorough=False)
+            # tells how much its init took, too
+            self.memory.open()
         if self._exited.is_set():
             # it asked for its first event and died: to be told once the launch has returned
             asyncio.get_running_loop().call_soon(self._tell_exit)

@@ -189,6 +189,8 @@ class ContainerInstance:
         """Wait for the runtime's first `next`. Raises the Runtime API's InitError."""
         await self.api.ready(timeout)
         self._launched = True
+        if self.memory is not None:
+            self.memory.open()
         if self._over is not None:
             # it asked for its first event and died: to be told once the launch has returned
             asyncio.get_running_loop().call_soon(self._tell_exit)

@@ -64,6 +64,7 @@ def servant() -> Iterator[Servant]:
 @pytest.fixture
 def memory(servant: Servant) -> Iterator[TreeMemory]:
     memory = TreeMemory(servant.pid)
+    memory.open()
     yield memory
     memory.close()
 
@@ -116,19 +117,22 @@ def test_a_child_that_comes_between_two_samples_is_counted_and_one_that_went_is_
     assert memory.peak >= both
 
 
-def test_two_files_are_kept_open_until_it_is_closed_and_none_afterwards(servant: Servant, memory: TreeMemory) -> None:
+def test_two_files_are_held_open_from_open_to_close_and_none_before_or_afterwards(servant: Servant) -> None:
+    memory = TreeMemory(servant.pid)
     memory.sample()
+    memory.sample(thorough=False)
     assert held(servant.pid) == []
-    for _ in range(3):
+    for _ in range(2):
+        memory.open()
         memory.sample(thorough=False)
-    assert held(servant.pid) == ["status", f"task/{servant.pid}/children"]
+        assert held(servant.pid) == ["status", f"task/{servant.pid}/children"]
     peak = memory.peak
-    memory.close()
-    memory.close()
-    assert held(servant.pid) == []
+    for _ in range(2):
+        memory.close()
+        memory.open()
+        assert held(servant.pid) == []
     assert memory.sample(thorough=False) > 0
     assert memory.peak >= peak
-    assert held(servant.pid) == []
 
 
 def test_a_zombie_uses_nothing_and_stays_known_until_it_is_reaped(servant: Servant, memory: TreeMemory) -> None:
@@ -155,10 +159,12 @@ def test_what_is_held_open_tells_nothing_of_a_process_that_ended() -> None:
     assert LeaderFiles.open(servant.pid) is None
 
 
-def test_none_are_held_where_half_of_all_descriptors_are_in_use(servant: Servant, memory: TreeMemory) -> None:
+def test_none_are_held_where_half_of_all_descriptors_are_in_use(servant: Servant) -> None:
+    memory = TreeMemory(servant.pid)
     lowest = os.dup(0)
     os.close(lowest)
     with descriptors(2 * lowest):
+        memory.open()
         for _ in range(2):
             assert memory.sample(thorough=False) > MB
         assert held(servant.pid) == []
@@ -166,6 +172,7 @@ def test_none_are_held_where_half_of_all_descriptors_are_in_use(servant: Servant
 
 
 def test_without_any_descriptor_what_was_seen_last_stands(servant: Servant, memory: TreeMemory) -> None:
+    memory.close()
     current = memory.sample()
     known = memory.processes()
     lowest = os.dup(0)
