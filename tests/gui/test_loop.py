@@ -90,3 +90,56 @@ def test_what_is_due_when_a_run_ends_waits_for_the_next_run(qapp: QApplication) 
     loop.close()
     assert len(seen) == 40
     assert set(seen) == {loop}
+
+
+async def test_callbacks_are_called_in_order_and_those_they_make_in_the_next_turn() -> None:
+    loop = the_loop()
+    order: list[str] = []
+    done = asyncio.Event()
+    # a timer of Qt's rings between two turns, however many callbacks there are
+    QTimer.singleShot(0, lambda: order.append("Qt"))
+
+    def first() -> None:
+        order.append("first")
+        loop.call_soon(order.append, "third")
+        loop.call_soon(done.set)
+
+    loop.call_soon(first)
+    loop.call_soon(order.append, "second")
+    loop.call_soon(order.append, "never").cancel()
+    await done.wait()
+    assert [each for each in order if each != "Qt"] == ["first", "second", "third"]
+    assert order.index("Qt") < order.index("third")
+
+
+async def test_a_callback_that_handles_events_as_a_dialog_does_loses_and_repeats_none() -> None:
+    loop = the_loop()
+    order: list[str] = []
+    done = asyncio.Event()
+
+    def dialog() -> None:
+        order.append("opened")
+        QApplication.processEvents()
+        order.append("closed")
+
+    loop.call_soon(dialog)
+    loop.call_soon(order.append, "inside")
+    loop.call_soon(done.set)
+    await done.wait()
+    assert order == ["opened", "inside", "closed"]
+
+
+async def test_a_callback_that_raises_does_not_stop_the_callbacks_after_it() -> None:
+    loop = the_loop()
+    heard: list[str] = []
+    loop.set_exception_handler(lambda _, context: heard.append(str(context["exception"])))
+    done = asyncio.Event()
+
+    def fail() -> None:
+        raise ValueError("no")
+
+    loop.call_soon(fail)
+    loop.call_soon(done.set)
+    await done.wait()
+    loop.set_exception_handler(None)
+    assert heard == ["no"]
