@@ -175,12 +175,7 @@ class Flight:
             await self.reply.aclose()
             raise self.fail(error.reason) from error
         if chunk is not None:
-            if self._first_byte is None:
-                self._first_byte = time.monotonic()
-            self._chunks += 1
-            self._received += len(chunk)
-            if len(self.kept) < self._keep:
-                self.kept += chunk[: self._keep - len(self.kept)]
+            self._took(chunk)
             return chunk
         outcome = self.reply.outcome
         if outcome is not None:
@@ -188,6 +183,25 @@ class Flight:
         elif not self._over:
             raise self.fail("the reply ended without an outcome")
         return None
+
+    def take_whole(self) -> None:
+        """Take a response of which `whole` is there, to its end."""
+        whole = self.whole
+        assert self.reply is not None
+        assert whole is not None
+        if whole:
+            self._took(whole)
+        outcome = self.reply.outcome
+        assert outcome is not None, "a whole response has an outcome"
+        self.finish(outcome)
+
+    def _took(self, chunk: bytes) -> None:
+        if self._first_byte is None:
+            self._first_byte = time.monotonic()
+        self._chunks += 1
+        self._received += len(chunk)
+        if len(self.kept) < self._keep:
+            self.kept += chunk[: self._keep - len(self.kept)]
 
     async def cancel(self) -> InvocationResult:
         """End it now: the instance is terminated. Returns the result, which may have been there already."""

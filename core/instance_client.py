@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from core.emulator.runtime_api import InvokeOutcome, InvokeRequest, RuntimeGoneError
+from core.emulator.runtime_api import InvokeOutcome, InvokeReply, InvokeRequest, RuntimeApi, RuntimeGoneError
 from core.local_emulators import SCHEME
 from core.replies import EndpointError, Reply
 
@@ -48,14 +49,7 @@ class InstanceClient:
         Raises EndpointError.
         """
         if endpoint.startswith(_PREFIX):
-            request = InvokeRequest(
-                request_id=request_id,
-                payload=payload,
-                client_context=_decoded(client_context),
-                trace_id=trace_id,
-                arn=arn,
-                timeout=timeout,
-            )
+            request = InvokeRequest(request_id, payload, _decoded(client_context), trace_id, None, arn, timeout)
             return await self._hand_over(endpoint.removeprefix(_PREFIX), request)
         if self._http is None:
             # imported here: httpx costs a tenth of the window's start, and local processes need none of it
@@ -63,6 +57,33 @@ class InstanceClient:
 
             self._http = HttpClient()
         return await self._http.invoke(endpoint, request_id, payload, client_context=client_context, trace_id=trace_id)
+
+    def near(self, endpoint: str) -> RuntimeApi | None:
+        """The Runtime API that is in this process, for `begin`; None where there is none, or something else."""
+        api = self._local.get(endpoint.removeprefix(_PREFIX)) if endpoint.startswith(_PREFIX) else None
+        return api if isinstance(api, RuntimeApi) else None
+
+    def begin(
+        self,
+        api: RuntimeApi,
+        request_id: str,
+        payload: bytes,
+        answered: Callable[[Reply | EndpointError], None],
+        *,
+        client_context: str | None,
+        trace_id: str | None,
+        arn: str | None,
+        timeout: float,
+    ) -> None:
+        """As `invoke`, without waiting: `answered` is called once, perhaps at once, with the reply or the error."""
+
+        def told(found: InvokeReply | RuntimeGoneError) -> None:
+            answered(_LocalReply(found) if isinstance(found, InvokeReply) else EndpointError(str(found), sent=False))
+
+        try:
+            api.begin(InvokeRequest(request_id, payload, _decoded(client_context), trace_id, None, arn, timeout), told)
+        except RuntimeError as error:
+            answered(EndpointError(str(error), sent=not isinstance(error, RuntimeGoneError)))
 
     async def aclose(self) -> None:
         """Close every connection."""

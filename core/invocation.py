@@ -102,6 +102,10 @@ class Underway(Protocol):
         """The next chunk, or None at the end."""
         ...
 
+    def take_whole(self) -> None:
+        """Take a response of which `whole` is there, to its end."""
+        ...
+
     async def cancel(self) -> InvocationResult:
         """End it now."""
         ...
@@ -161,9 +165,13 @@ class StreamingInvocation:
     def whole(self) -> bytes | None:
         """The whole response, where it is there and no error; None else.
 
-        It can be passed on before it is read here, which must follow: by that the invocation ends.
+        It can be passed on before `take_whole`, which must follow: by that the invocation ends.
         """
         return self._underway.whole
+
+    def take_whole(self) -> None:
+        """Take a response of which `whole` is there: `result` is set then, without a wait."""
+        self._underway.take_whole()
 
     @property
     def result(self) -> InvocationResult | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from core.emulator.runtime_api import InvokeOutcome
 from core.errors import (
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from core.instance_client import InstanceClient
     from core.instances import Instance
     from core.pool import Waiter, WarmPool
+    from core.replies import Reply
     from core.scribe import Scribe
     from core.settings import Settings
 
@@ -102,6 +103,99 @@ class Invoker:
         if request_id is not None:
             self._check_request_id(request_id)
         self._check_reserved(function, source)
+        flight = self._under_way(
+            function,
+            payload,
+            source=source,
+            request_id=request_id,
+            client_context=client_context,
+            invoked_arn=invoked_arn,
+            trace_id=trace_id,
+        )
+        return await self._carry(flight, self._serve(flight))
+
+    def at_once(self, function: LambdaFunction) -> bool:
+        """Whether `begin` may be called: an instance of this process waits for just such an invocation."""
+        instance = self._pool.ready(function.function_name)
+        return (
+            instance is not None
+            and instance.warm is not None
+            and self._accepting
+            and self._limits.most_at_once(function.name) is None
+            and self._client.near(instance.warm.endpoint) is not None
+        )
+
+    def begin(
+        self,
+        function: LambdaFunction,
+        payload: bytes,
+        answered: Callable[[StreamingInvocation | Coroutine[Any, Any, StreamingInvocation]], None],
+        *,
+        request_id: str,
+        client_context: str | None,
+        source: str,
+        invoked_arn: str | None,
+        trace_id: str | None,
+    ) -> None:
+        """As `invoke`, without a task and without waiting for one: straight after `at_once` has said yes.
+
+        `answered` is called once, perhaps at once: with the invocation when the head of its reply is there,
+        or, where the instance turned out to be gone, with what is to be awaited for it.
+        Raises InvalidRequestError and RequestTooLargeError.
+        """
+        if len(payload) > MAX_REQUEST:
+            raise RequestTooLargeError(function.function_name, len(payload), MAX_REQUEST)
+        self._check_request_id(request_id)
+        flight = self._under_way(
+            function,
+            payload,
+            source=source,
+            request_id=request_id,
+            client_context=client_context,
+            invoked_arn=invoked_arn,
+            trace_id=trace_id,
+        )
+        try:
+            waiter = self._pool.enqueue(flight.function_name, flight.request_id)
+        except BaseException as error:
+            flight.refuse(error, str(error))
+            raise
+        instance = waiter.ready.result()
+        assert instance.warm is not None, "an idle instance was launched"
+        api = self._client.near(instance.warm.endpoint)
+        assert api is not None, "it was there when it was asked for"
+        self._handed(flight, instance, waiter)
+
+        def told(found: Reply | EndpointError) -> None:
+            if isinstance(found, EndpointError):
+                answered(self._carry(flight, self._serve(flight, waiter, found)))
+            else:
+                self._has_head(flight, instance, found)
+                answered(StreamingInvocation(flight))
+
+        self._client.begin(
+            api,
+            flight.request_id,
+            flight.payload,
+            told,
+            client_context=flight.client_context,
+            trace_id=flight.trace_id,
+            arn=flight.invoked_arn,
+            timeout=float(function.timeout),
+        )
+
+    def _under_way(
+        self,
+        function: LambdaFunction,
+        payload: bytes,
+        *,
+        source: str,
+        request_id: str | None,
+        client_context: str | None,
+        invoked_arn: str | None,
+        trace_id: str | None,
+    ) -> Flight:
+        """A new flight, counted from now on."""
         flight = Flight(
             request_id or new_request_id(),
             function,
@@ -115,24 +209,35 @@ class Invoker:
             trace_id=trace_id,
         )
         self._flights[flight.request_id] = flight
-        self._running.setdefault(function.name, Counter())[function.version] += 1
+        running = self._running.get(function.name)
+        if running is None:
+            running = self._running[function.name] = Counter()
+        running[function.version] += 1
         self._idle.clear()
+        return flight
+
+    async def _carry(self, flight: Flight, serving: Coroutine[Any, Any, None]) -> StreamingInvocation:
+        """Wait until it is served; whatever comes in between ends the flight."""
         try:
-            await self._serve(flight)
+            await serving
         except asyncio.CancelledError:
             await flight.cancel()
             raise
         except BaseException as error:
             flight.refuse(error, str(error))
             if isinstance(error, TooManyRequestsError):
-                self._tell_throttled(error, source)
+                self._tell_throttled(error, flight.source)
             raise
         return StreamingInvocation(flight)
 
-    async def _serve(self, flight: Flight) -> None:
-        """Find an instance and hand the event over: to a second one, where not a byte went to the first."""
-        waiter: Waiter | None = None
-        for last in (False, True):
+    async def _serve(self, flight: Flight, waiter: Waiter | None = None, error: EndpointError | None = None) -> None:
+        """Find an instance and hand the event over: to a second one, where not a byte went to the first.
+
+        `waiter` and `error` are of a first try that has been made already.
+        """
+        if error is not None:
+            self._hand_back(flight, error)
+        for last in (False, True) if error is None else (True,):
             # asked again, it keeps its place in the queue
             waiter = self._pool.enqueue(flight.function_name, flight.request_id, again=waiter)
             instance = await self._acquire(flight, waiter)
@@ -140,13 +245,21 @@ class Invoker:
                 return
             try:
                 await self._hand_over(flight, instance)
-            except EndpointError as error:
-                if error.sent or last:
-                    raise flight.fail(error.reason) from error
-                flight.handed_back()
-                self._pool.release(instance, reuse=False, served=False, reason=error.reason, force=True)
+            except EndpointError as broken:
+                if last:
+                    raise flight.fail(broken.reason) from broken
+                self._hand_back(flight, broken)
             else:
                 return
+
+    def _hand_back(self, flight: Flight, error: EndpointError) -> None:
+        """Another instance may be asked, unless the event has gone out. Raises InvocationFailedError."""
+        if error.sent:
+            raise flight.fail(error.reason) from error
+        instance = flight.instance
+        assert instance is not None, "it was handed to one"
+        flight.handed_back()
+        self._pool.release(instance, reuse=False, served=False, reason=error.reason, force=True)
 
     def running_of(self, name: str) -> int:
         """How many are under way of a function, all its versions together."""
@@ -192,18 +305,21 @@ class Invoker:
             return None
         finally:
             self._waiters.pop(flight.request_id, None)
+        self._handed(flight, instance, waiter)
+        return instance
+
+    def _handed(self, flight: Flight, instance: Instance, waiter: Waiter) -> None:
         flight.handed_to(instance, waiter.cold)
         self._events.publish(
             InvocationStarted(
                 request_id=flight.request_id,
-                function_name=name,
+                function_name=flight.function_name,
                 instance_id=instance.id,
                 cold_start=waiter.cold,
                 waited=flight.waited,
                 source=flight.source,
             )
         )
-        return instance
 
     async def _hand_over(self, flight: Flight, instance: Instance) -> None:
         assert instance.warm is not None, "a busy instance was launched"
@@ -218,6 +334,12 @@ class Invoker:
         )
         if flight.over:
             await reply.aclose()
+            return
+        self._has_head(flight, instance, reply)
+
+    def _has_head(self, flight: Flight, instance: Instance, reply: Reply) -> None:
+        if flight.over:
+            reply.close()
             return
         flight.answered(reply)
         if reply.streaming:

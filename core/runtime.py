@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -310,6 +310,39 @@ class LambdaRuntime:
         return await self._invoker.invoke(
             self.function(name),
             payload.encode() if isinstance(payload, str) else payload,
+            request_id=request_id,
+            client_context=client_context,
+            source=source,
+            invoked_arn=invoked_arn,
+            trace_id=trace_id,
+        )
+
+    def at_once(self, function: LambdaFunction) -> bool:
+        """Whether `begin` may be called for a function: an instance waits for just such an invocation."""
+        return self._invoker.at_once(function)
+
+    def begin(
+        self,
+        function: LambdaFunction,
+        payload: bytes,
+        answered: Callable[[StreamingInvocation | Coroutine[Any, Any, StreamingInvocation]], None],
+        *,
+        request_id: str,
+        client_context: str | None = None,
+        source: str = "api",
+        invoked_arn: str | None = None,
+        trace_id: str | None = None,
+    ) -> None:
+        """As `invoke_streaming`, without waiting: straight after `at_once` has said yes.
+
+        `answered` is called once: with the invocation when the head of its reply is there, or, where
+        the instance turned out to be gone, with what is to be awaited for it.
+        Raises InvalidRequestError and RequestTooLargeError.
+        """
+        self._invoker.begin(
+            function,
+            payload,
+            answered,
             request_id=request_id,
             client_context=client_context,
             source=source,

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import subprocess
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
@@ -43,6 +44,8 @@ _log = logging.getLogger(__name__)
 _GATE = 'ulimit -n 1024 2>/dev/null; read -r go || exit 125; exec "$@" </dev/null'
 _TAIL_LINES = 50
 _CERTAIN_END = 10.0
+_BRIEF = 0.002  # seconds of an invocation after which memory is read that was read within the last _OFTEN
+_OFTEN = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,8 @@ class ProcessInstance:
         self._launched = False
         self._idle = asyncio.Event()
         self._ran_out = False
+        self._handed = 0.0  # when it was given an event, and when its memory was read last
+        self._measured = 0.0
         self.api = RuntimeApi(
             FunctionFacts(
                 name=function.name,
@@ -225,17 +230,23 @@ class ProcessInstance:
         kill_group(self._target)
 
     def _began(self) -> None:
+        self._handed = time.monotonic()
         self._idle.clear()
         if self._cgroup is None:
             self._services.memory.watch(self)
 
     def _peak_memory(self) -> int | None:
-        # asked for when an invocation's report is written: it is over
+        """The peak so far, in bytes; asked for when an invocation's report is written.
+
+        After one that was very short it may be that of some ms ago: no program fills much memory in that time.
+        """
         self._idle.set()
         if self._cgroup is not None:
             return self._cgroup.peak() or None
-        if not self._exited.is_set():
-            # on the way of every response: the watch finds what other threads have started
+        now = time.monotonic()
+        if not self._exited.is_set() and (now - self._handed > _BRIEF or now - self._measured > _OFTEN):
+            self._measured = now
+            # the watch finds what other threads have started
             self.memory.sample(thorough=False)
         return self.memory.peak or None
 

@@ -336,6 +336,10 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._pending = rest if body.ended else b""
         if self._plain is None and self._parser.they_are_waiting_for_100_continue and not body.ended:
             self._send(h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue"))
+        whole = head.length is not None and 0 < head.length <= len(rest) and self._plain is not None
+        if whole:
+            # a handler that finds the body there need not wait for it
+            self._feed(exchange, rest, 0, len(rest))
         try:
             self._owner.handle(exchange)
         except Exception:
@@ -344,7 +348,7 @@ class HttpConnection(asyncio.BufferedProtocol):
                 exchange.respond(500)
             else:
                 self.abort()
-        if rest and self._exchange is exchange and not self._body_over:
+        if rest and not whole and self._exchange is exchange and not self._body_over:
             self._feed(exchange, rest, 0, len(rest))
 
     def _refuse(self, status: int, reason: str) -> None:

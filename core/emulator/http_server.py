@@ -237,16 +237,33 @@ class in_tasks:  # noqa: N801 - reads as a function where it is used
     def __init__(self, answer: Callable[[Exchange], Awaitable[None]]) -> None:
         self._answer = answer
         self._tasks: set[asyncio.Task[None]] = set()
+        self._others = 0
+        self._none: asyncio.Future[None] | None = None
 
     def __call__(self, exchange: Exchange) -> None:
         """Begin to answer."""
-        task = asyncio.get_running_loop().create_task(self._run(exchange))
+        self.run(exchange, self._answer(exchange))
+
+    def run(self, exchange: Exchange, answering: Awaitable[None]) -> None:
+        """Answer a request by this instead."""
+        task = asyncio.get_running_loop().create_task(self._run(exchange, answering))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, exchange: Exchange) -> None:
+    def begun(self) -> None:
+        """A request is being answered without a task; to be followed by `ended`."""
+        self._others += 1
+
+    def ended(self) -> None:
+        """It has been answered, or has a task from now on."""
+        self._others -= 1
+        if not self._others and self._none is not None:
+            self._none.set_result(None)
+            self._none = None
+
+    async def _run(self, exchange: Exchange, answering: Awaitable[None]) -> None:
         try:
-            await self._answer(exchange)
+            await answering
         except Exception:
             _log.exception("%s %s could not be answered", exchange.method, exchange.path)
         finally:
@@ -256,12 +273,17 @@ class in_tasks:  # noqa: N801 - reads as a function where it is used
                 exchange.abort()
 
     def __len__(self) -> int:
-        return len(self._tasks)
+        return len(self._tasks) + self._others
 
     async def settled(self) -> None:
         """Wait until everything has been answered."""
-        while self._tasks:
-            await asyncio.wait(tuple(self._tasks))
+        while self._tasks or self._others:
+            if self._tasks:
+                await asyncio.wait(tuple(self._tasks))
+                continue
+            if self._none is None:
+                self._none = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._none)
 
     async def aclose(self) -> None:
         """Cancel what is still being answered, and wait for it."""

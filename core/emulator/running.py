@@ -58,12 +58,17 @@ class Surroundings:
 
 
 class Running:
-    """An invocation in the runtime's hands. Every way it can end goes through `_finish`, once."""
+    """An invocation in the runtime's hands. Every way it can end goes through `_finish`, once.
 
-    def __init__(self, request: InvokeRequest, around: Surroundings) -> None:
+    `answered` is called once, with the reply as soon as its head is there, or with why there is none.
+    """
+
+    def __init__(
+        self, request: InvokeRequest, around: Surroundings, answered: Callable[[InvokeReply | RuntimeGoneError], None]
+    ) -> None:
         self.request = request
         self.timeout = around.facts.timeout if request.timeout is None else request.timeout
-        self.head: asyncio.Future[InvokeReply] = asyncio.get_running_loop().create_future()
+        self._answered: Callable[[InvokeReply | RuntimeGoneError], None] | None = answered
         self.exchange: Exchange | None = None  # by which the runtime answers
         self.over = False
         self._around = around
@@ -124,8 +129,7 @@ class Running:
         self._reply = InvokeReply(headers, body=body, abandon=self.abandon)
         body.limit = MAX_STREAMED_RESPONSE
         body.on_end = lambda: self._streamed(exchange)
-        if not self.head.done():
-            self.head.set_result(self._reply)
+        self._tell(self._reply)
         if body.ended:
             self._streamed(exchange)
 
@@ -251,8 +255,7 @@ class Running:
     def take_back(self, reason: str) -> None:
         """End an invocation whose event was not handed over, without having used the runtime."""
         self._leave()
-        if not self.head.done():
-            self.head.set_exception(RuntimeGoneError(reason))
+        self._tell(RuntimeGoneError(reason))
 
     def _leave(self) -> None:
         if not self.over:
@@ -285,8 +288,7 @@ class Running:
         if self._answered_at is None:
             self._answered_at = time.monotonic()
         self._around.over(self, "")
-        if not self.head.done():
-            self.head.set_result(InvokeReply(headers, payload=payload, conclude=self._concluded))
+        self._tell(InvokeReply(headers, payload=payload, conclude=self._concluded))
 
     def conclude(self) -> None:
         """Measure and log what was left for later, if anything was: before the runtime does anything else."""
@@ -318,14 +320,23 @@ class Running:
         self._around.over(self, spent)
         if self._reply is not None:
             self._reply.decide(outcome)
-        elif not self.head.done():
+        else:
             body = failure.payload if failure is not None else payload
-            self.head.set_result(InvokeReply(headers, payload=body, outcome=outcome))
+            self._tell(InvokeReply(headers, payload=body, outcome=outcome))
         exchange = self.exchange
         if exchange is not None and not exchange.body.ended:
             exchange.body.on_end = None
             exchange.body.stop(TruncatedBodyError("the invocation is over"))
             exchange.abort()
+
+    def _tell(self, found: InvokeReply | RuntimeGoneError) -> None:
+        answered, self._answered = self._answered, None
+        if answered is None:
+            return
+        try:
+            answered(found)
+        except Exception:
+            _log.exception("who waited for %s failed", self.request.request_id)
 
     def _measured(self, failure: Failure | None, reusable: bool, longest: float | None = None) -> InvokeOutcome:
         around = self._around

@@ -173,6 +173,31 @@ class RuntimeApi:
         earlier outcome was not reusable; RuntimeGoneError (which is one) when the runtime exited
         before it was given the event.
         """
+        head: asyncio.Future[InvokeReply] = asyncio.get_running_loop().create_future()
+
+        def answered(found: InvokeReply | RuntimeGoneError) -> None:
+            if head.done():
+                return
+            if isinstance(found, InvokeReply):
+                head.set_result(found)
+            else:
+                head.set_exception(found)
+
+        run = self._begin(request, answered)
+        try:
+            return await head
+        except asyncio.CancelledError:
+            run.abandon()
+            raise
+
+    def begin(self, request: InvokeRequest, answered: Callable[[InvokeReply | RuntimeGoneError], None]) -> None:
+        """The same without waiting: `answered` is called with the reply once its head is there, or with the error.
+
+        Raises RuntimeError as `invoke` does, and does not call it then.
+        """
+        self._begin(request, answered)
+
+    def _begin(self, request: InvokeRequest, answered: Callable[[InvokeReply | RuntimeGoneError], None]) -> Running:
         if self._closed:
             raise RuntimeError("the Runtime API is closed")
         if self._running is not None:
@@ -183,15 +208,11 @@ class RuntimeApi:
             raise RuntimeGoneError(f"the runtime has exited ({self._around.exit[0]})")
         if self._last is not None:
             self._last.conclude()
-        run = self._running = self._last = Running(request, self._around)
+        run = self._running = self._last = Running(request, self._around, answered)
         self._match()
         if not run.handed:
             run.await_runtime()
-        try:
-            return await run.head
-        except asyncio.CancelledError:
-            run.abandon()
-            raise
+        return run
 
     def _match(self) -> None:
         """Give the event that waits to a `next` that waits, if there are both."""

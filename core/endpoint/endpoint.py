@@ -19,6 +19,7 @@ from core.endpoint.guard import URL_PREFIX, Guard, is_loopback
 from core.endpoint.health import Health
 from core.endpoint.metrics import Metrics
 from core.endpoint.operations import URL_OPERATION, all_routes, answer_url
+from core.endpoint.quick_invoke import QuickInvoke
 from core.endpoint.routes import Routes
 from core.endpoint.server_sent import EventFeed
 from core.endpoint.url_cors import Cors
@@ -59,6 +60,12 @@ class Endpoint:
         routes = [*all_routes(), *self._feed.routes, *Health(lambda: self._draining, self._connections).routes]
         known = frozenset({*(route.operation for route in routes), URL_OPERATION, "GetMetrics"})
         self._routes = Routes([*routes, *self._metrics.routes(known)])
+        self._quick = QuickInvoke(
+            call_of=lambda exchange: self._find(exchange)[0],
+            opened=self._publish_start,
+            failed=self._fail,
+            closed=self._publish_end,
+        )
         self._guard = Guard(token)
         self.address: str | None = None
 
@@ -79,7 +86,12 @@ class Endpoint:
             raise EndpointUnusableError(shown, "an address that others can reach needs a token")
         self._guard = Guard(self._token, () if is_loopback(host) else (host,), self._url_allows)
         answering = in_tasks(self._answer)
-        server = HttpServer(answering, limits=_LIMITS, max_connections=_CONNECTIONS)
+
+        def handle(exchange: Exchange) -> None:
+            if not self._quick.begin(exchange, self._guard, answering):
+                answering(exchange)
+
+        server = HttpServer(handle, limits=_LIMITS, max_connections=_CONNECTIONS)
         try:
             address = await server.start("127.0.0.1" if host == "localhost" else host, port)
         except (OSError, OverflowError) as error:
@@ -146,8 +158,7 @@ class Endpoint:
             self._metrics.refused()
             call.refuse(error)
             return
-        if self._runtime.events.wants(CallStarted):
-            self._publish_start(call)
+        self._publish_start(call)
         try:
             if size := self._admission.weight(call):
                 async with self._admission.room(size):
@@ -159,8 +170,7 @@ class Endpoint:
         except Exception as error:
             self._fail(call, error)
         finally:
-            if self._runtime.events.wants(CallEnded):
-                self._publish_end(call, time.monotonic() - started)
+            self._publish_end(call, time.monotonic() - started)
 
     def _find(self, exchange: Exchange) -> tuple[Call, _Answer]:
         if exchange.path.startswith(URL_PREFIX):
@@ -209,6 +219,8 @@ class Endpoint:
             call.refuse(known)
 
     def _publish_start(self, call: Call) -> None:
+        if not self._runtime.events.wants(CallStarted):
+            return
         self._runtime.events.publish(
             CallStarted(
                 call_id=call.id,
@@ -220,6 +232,8 @@ class Endpoint:
         )
 
     def _publish_end(self, call: Call, seconds: float) -> None:
+        if not self._runtime.events.wants(CallEnded):
+            return
         self._runtime.events.publish(
             CallEnded(
                 call_id=call.id,

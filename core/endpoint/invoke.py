@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from core.functions import LambdaFunction
     from core.invocation import InvocationResult, StreamingInvocation
 
-__all__ = ["ROUTES", "Asked", "read_event"]
+__all__ = ["ROUTES", "Asked", "answer", "answer_whole", "event_of", "read_event"]
 
 _MAX_ARGS = 256 * 1024  # https://docs.aws.amazon.com/lambda/latest/api/API_InvokeAsync.html
 _MAX_TRACE = 512
@@ -86,6 +86,11 @@ async def read_event(call: Call, limit: int, operation: str) -> bytes:
         payload = await call.body(limit)
     except BodyTooLargeError:
         raise ApiError(413, "RequestTooLargeException", _too_large(limit, operation)) from None
+    return event_of(payload)
+
+
+def event_of(payload: bytes) -> bytes:
+    """A request's body as the function is given it. Raises ApiError."""
     if not payload:
         return _NOTHING
     check_event(payload)
@@ -117,12 +122,23 @@ async def _invoke(call: Call) -> None:
     if asked.kind == "DryRun":
         call.send(204)
         return
-    invocation = await asked.begin(call, payload)
-    if not asked.tail and (whole := invocation.whole) is not None:
-        async with invocation:
-            # how it went is nothing that this client has to wait for
-            call.send(200, whole, _headers(asked, invocation.content_type))
-            await invocation.discard()
+    await answer(call, asked, await asked.begin(call, payload))
+
+
+def answer_whole(call: Call, asked: Asked, invocation: StreamingInvocation) -> bool:
+    """Answer at once where that can be; False where it cannot."""
+    whole = None if asked.tail else invocation.whole
+    if whole is None:
+        return False
+    # how it went is nothing that this client has to wait for
+    call.send(200, whole, _headers(asked, invocation.content_type))
+    invocation.take_whole()
+    return True
+
+
+async def answer(call: Call, asked: Asked, invocation: StreamingInvocation) -> None:
+    """Answer with what an invocation gives, once it is all there."""
+    if answer_whole(call, asked, invocation):
         return
     result, body = await _gathered(invocation)
     headers = _headers(asked, result.content_type)

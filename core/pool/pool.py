@@ -128,6 +128,13 @@ class WarmPool:
         self._books.queue_changed(room)
         return waiter
 
+    def ready(self, name: str) -> Instance | None:
+        """The instance that `enqueue` would hand over at once; None where an invocation would have to wait."""
+        room = self._books.rooms.get(name)
+        if room is None or self._closed or not room.known or room.waiters:
+            return None
+        return room.idle[-1] if room.idle else None
+
     def withdraw(self, waiter: Waiter) -> None:
         """The invocation asks no longer (cancelled, or its deadline passed).
 

@@ -244,7 +244,8 @@ async def test_a_client_that_does_not_read_holds_the_function_back_and_nobody_el
 async def test_head_and_204_have_no_body_and_the_function_runs_to_its_end(
     endpoint: Endpoint, runtime: LambdaRuntime, tmp_path: Path
 ) -> None:
-    await put_scripted(runtime, tmp_path, content_type=HTTP_INTEGRATION)
+    # one instance: the answer is out before the function has ended, and the next request must wait for it
+    await put_scripted(runtime, tmp_path, content_type=HTTP_INTEGRATION, fields={"max_instances": 1})
     connection = connect(endpoint.url)
     try:
         for method, status in (("HEAD", 200), ("POST", 204), ("POST", 304)):

@@ -51,6 +51,9 @@ class Script:
         if not self.cancelled.done():
             self.cancelled.set_result(None)
 
+    def take_whole(self) -> None:
+        raise AssertionError("a script has no whole response")
+
     async def cancel(self) -> InvocationResult:
         self.result = self.result or replace(self._final, cancelled=True)
         self._stop()
