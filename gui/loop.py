@@ -7,9 +7,9 @@ import heapq
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from PySide6.QtCore import Qt, QTimer
+from PySide6.QtCore import QSocketNotifier, Qt, QTimer
 from PySide6.QtWidgets import QApplication
 from qasync import QEventLoop  # type: ignore[import-untyped]
 from shiboken6 import isValid
@@ -17,6 +17,13 @@ from shiboken6 import isValid
 __all__ = ["QtLoop", "make_loop"]
 
 _FEW_CANCELLED = 100
+
+
+class _HasFileno(Protocol):
+    def fileno(self) -> int: ...
+
+
+_Descriptor = int | _HasFileno
 _T = TypeVar("_T")
 
 
@@ -30,7 +37,9 @@ class QtLoop(QEventLoop):  # type: ignore[misc]
 
     For each `call_soon` qasync starts a Qt timer too, and ends it. An invocation makes eight of them, which
     cost it a third of its time. Here those of one turn are called by one timer, in their order; those
-    that they make wait for the next turn, so that Qt's own events come in between.
+    that they make wait for the next turn, so that Qt's own events come in between. And what is to be
+    read or written is, as soon as Qt says so: qasync would switch the notifier off, wait a turn, and switch
+    it on again.
     """
 
     def __init__(self, app: QApplication) -> None:
@@ -116,6 +125,50 @@ class QtLoop(QEventLoop):  # type: ignore[misc]
             heapq.heapify(self._due)
             self._cancelled = 0
             self._wind()
+
+    # sockets: what asyncio's transports and `add_reader` ask of their loop
+
+    def _add_reader(self, fd: _Descriptor, callback: Callable[..., object], *args: Any) -> None:
+        self._watch(self._read_notifiers, fd, QSocketNotifier.Type.Read, asyncio.Handle(callback, args, self))
+
+    def _add_writer(self, fd: _Descriptor, callback: Callable[..., object], *args: Any) -> None:
+        self._watch(self._write_notifiers, fd, QSocketNotifier.Type.Write, asyncio.Handle(callback, args, self))
+
+    def _watch(
+        self,
+        notifiers: dict[_Descriptor, QSocketNotifier],
+        fd: _Descriptor,
+        kind: QSocketNotifier.Type,
+        handle: asyncio.Handle,
+    ) -> None:
+        self._check_closed()
+        if (existing := notifiers.pop(fd, None)) is not None:
+            existing.setEnabled(False)
+            existing.activated["int"].disconnect()  # type: ignore[index]
+        notifier = notifiers[fd] = QSocketNotifier(fd if isinstance(fd, int) else fd.fileno(), kind)
+        running = False
+
+        def is_ready() -> None:
+            nonlocal running
+            if notifiers.get(fd) is not notifier or not self.is_running():
+                return
+            if running:
+                # the callback handles events itself, and the socket is as ready as before
+                notifier.setEnabled(False)
+                return
+            running = True
+            try:
+                handle._run()
+            finally:
+                running = False
+                if notifiers.get(fd) is notifier and not notifier.isEnabled():
+                    notifier.setEnabled(True)
+            if self._ready:
+                # what came of it need not wait until Qt comes round
+                self._take_turn()
+
+        notifier.activated["int"].connect(is_ready)  # type: ignore[index]
+        notifier.setEnabled(True)
 
     def _take_turn(self) -> None:
         if not self.is_running():
