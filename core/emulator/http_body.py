@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from enum import Enum
 
-from .http_decoders import BodyError, BodyTooLargeError, Decoder, TruncatedBodyError
+from .http_decoders import BodyError, BodyTooLargeError, Decoder, LengthDecoder, TruncatedBodyError
 
 __all__ = ["HIGH_WATER", "LOW_WATER", "Body", "BodyError", "BodyTooLargeError", "TruncatedBodyError"]
 
@@ -23,6 +23,13 @@ _TURN = 128  # chunks handed out before the reader lets the loop go round
 _NO_LIMIT = 1 << 62
 
 
+_NO_MORE = LengthDecoder(0)
+
+
+def _nothing(_: object = None) -> None:
+    pass
+
+
 class _Mode(Enum):
     PULL = 1
     COLLECT = 2
@@ -36,6 +43,27 @@ class Body:
     the end of the body has been seen, or the error that stands in its place; chunks may still wait
     to be read then. Pausing and resuming the connection is its owner's, by the two callables.
     """
+
+    __slots__ = (
+        "_decoder",
+        "_drain",
+        "_finished",
+        "_gathered",
+        "_mode",
+        "_pause",
+        "_paused",
+        "_queue",
+        "_queued",
+        "_raw",
+        "_resume",
+        "_turn",
+        "_waiter",
+        "ended",
+        "error",
+        "limit",
+        "on_end",
+        "received",
+    )
 
     def __init__(
         self,
@@ -63,6 +91,15 @@ class Body:
         self._drain = False
         self._turn = 0
         self._waiter: asyncio.Future[None] | None = None
+
+    @classmethod
+    def whole(cls, data: bytes) -> Body:
+        """A body that has come already."""
+        body = cls(_NO_MORE, pause=_nothing, resume=_nothing, finished=_nothing)
+        if data:
+            body.received = body._queued = len(data)
+            body._queue.append(data)
+        return body
 
     @property
     def trailers(self) -> list[tuple[str, str]]:

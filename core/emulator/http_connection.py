@@ -20,6 +20,7 @@ from .http_body import Body
 from .http_decoders import ChunkedDecoder, Decoder, LengthDecoder
 from .http_exchange import CHUNKED, Exchange, Limits
 from .http_heads import REASONS, RequestHead, encoded, judged, last_chunk, read_request, write_response
+from .lazy_timer import LazyTimer
 
 __all__ = ["HttpConnection", "Owner"]
 
@@ -75,8 +76,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._head_got = 0  # bytes of a head that has not come whole
         self._parsing = False
         self._read_paused = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._due: float | None = None  # when the peer has been too slow, in the loop's time
+        self._clock = LazyTimer()
         self._write_paused = False
         self._writers: list[asyncio.Future[None]] = []
         self._retired = False
@@ -98,10 +98,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone, whoever closed it."""
         self.lost = True
-        self._stop_watch()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._clock.close()
         for writer in self._writers:
             if not writer.done():
                 writer.set_result(None)
@@ -326,9 +323,15 @@ class HttpConnection(asyncio.BufferedProtocol):
         return None
 
     def _begin(self, head: RequestHead, rest: bytes) -> None:
-        chunked = head.length is None
-        decoder: Decoder = ChunkedDecoder(self._owner.limits.head_size) if chunked else LengthDecoder(head.length or 0)
-        body = Body(decoder, pause=self._pause, resume=self._resume, finished=self._body_done)
+        size = head.length
+        whole = size is not None and size <= len(rest) and self._plain is not None
+        if whole:
+            # a handler that finds the body there need not wait for it
+            body = Body.whole(rest[:size])
+            rest = rest[size:]
+        else:
+            decoder: Decoder = ChunkedDecoder(self._owner.limits.head_size) if size is None else LengthDecoder(size)
+            body = Body(decoder, pause=self._pause, resume=self._resume, finished=self._body_done)
         exchange = Exchange(self, head.method, head.target, [*head.headers], body)
         self._exchange = exchange
         self._ignored = 0
@@ -336,10 +339,6 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._pending = rest if body.ended else b""
         if self._plain is None and self._parser.they_are_waiting_for_100_continue and not body.ended:
             self._send(h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue"))
-        whole = head.length is not None and 0 < head.length <= len(rest) and self._plain is not None
-        if whole:
-            # a handler that finds the body there need not wait for it
-            self._feed(exchange, rest, 0, len(rest))
         try:
             self._owner.handle(exchange)
         except Exception:
@@ -515,31 +514,15 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
 
     def _watch(self, seconds: float | None) -> None:
-        """Give the peer so long; a clock that runs already and rings before that is set anew when it does."""
         if seconds is None:
-            self._due = None
-            return
-        due = self._due = self._loop.time() + seconds
-        if self._timer is not None:
-            if self._timer.when() <= due:
-                return
-            self._timer.cancel()
-        self._timer = self._loop.call_at(due, self._rings)
+            self._clock.stop()
+        elif not self.lost:
+            self._clock.set(seconds, self._too_slow)
 
     def _stop_watch(self) -> None:
-        self._due = None
-
-    def _rings(self) -> None:
-        due, self._timer = self._due, None
-        if due is None or self.lost:
-            return
-        if self._loop.time() < due:
-            self._timer = self._loop.call_at(due, self._rings)
-        else:
-            self._too_slow()
+        self._clock.stop()
 
     def _too_slow(self) -> None:
-        self._due = None
         if self._in_head and not self._closing:
             self._refuse(408, "its request took too long")
         else:

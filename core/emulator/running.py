@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
+import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from . import answers, failures
 from .failures import Failure, RuntimeGoneError
 from .http_body import BodyTooLargeError, TruncatedBodyError
 from .http_server import Exchange
+from .lazy_timer import LazyTimer
 from .limits import MAX_RESPONSE, MAX_STREAMED_RESPONSE
 from .logs import RequestLog, megabytes, report_line
 from .reply import InvokeOutcome, InvokeReply
@@ -52,6 +53,7 @@ class Surroundings:
     reset_memory: Callable[[], None]
     drain_output: Callable[[], None]
     output_settled: Callable[[Callable[[], None]], None] | None  # calls back once output that is on its way has come
+    clock: LazyTimer  # of the invocation's deadline
     over: Callable[[Running, str], None]  # with the reason why the runtime takes no more events, if so
     init_ms: float | None = None  # of an init whose REPORT line has not been written yet
     exit: tuple[str, str] | None = None  # description and error type
@@ -78,7 +80,6 @@ class Running:
         self._outcome: InvokeOutcome | None = None
         self._whole = False  # it went well and its response is there; the outcome is made when somebody asks
         self._cut: Failure | None = None  # the response broke off, and this is why unless the runtime exited
-        self._timer: asyncio.TimerHandle | None = None
         self._watch: asyncio.TimerHandle | None = None
 
     @property
@@ -88,9 +89,7 @@ class Running:
 
     def await_runtime(self) -> None:
         """Count the deadline from now: a runtime that never asks for the event is late too."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(self.timeout, self._deadline)
+        self._around.clock.set(self.timeout, self._deadline)
 
     def hand_over(self, exchange: Exchange) -> None:
         """Give the event to the `next` that waits in `exchange`; the deadline counts from now."""
@@ -181,7 +180,8 @@ class Running:
         if self._around.output_settled is None:
             finish()
             return
-        self._cancel_timers()
+        if not self.over:
+            self._cancel_timers()
         self._answered_at = time.monotonic()
         self._around.output_settled(finish)
 
@@ -377,8 +377,7 @@ class Running:
         self._around.log.begin(f"START RequestId: {self.request.request_id} Version: {self._around.facts.version}")
 
     def _cancel_timers(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._around.clock.stop()
         if self._watch is not None:
             self._watch.cancel()
 
@@ -400,5 +399,5 @@ def _one_line(text: str) -> str:
 
 
 def _new_trace_id() -> str:
-    drawn = os.urandom(20).hex()
+    drawn = f"{random.getrandbits(160):040x}"
     return f"Root=1-{int(time.time()):08x}-{drawn[:24]};Parent={drawn[24:]};Sampled=0"

@@ -19,6 +19,7 @@ from . import answers, failures
 from .failures import InitError, RuntimeGoneError
 from .http_body import TruncatedBodyError
 from .http_server import Exchange, HttpServer, Limits
+from .lazy_timer import LazyTimer
 from .limits import MAX_REQUEST, MAX_RESPONSE, MAX_STREAMED_RESPONSE
 from .logs import RequestLog
 from .reply import InvokeOutcome, InvokeReply
@@ -68,6 +69,7 @@ class RuntimeApi:
     ) -> None:
         self.facts = facts
         self._log = RequestLog(log)
+        self._clock = LazyTimer()
         self._server = HttpServer(self._serve, limits=_LIMITS, max_connections=128, allow=allow)
         self._around = Surroundings(
             facts,
@@ -77,6 +79,7 @@ class RuntimeApi:
             reset_memory,
             drain_output,
             output_settled,
+            self._clock,
             self._over,
         )
         self._parked: list[Exchange] = []  # `next` requests that wait for an event, the newest last
@@ -161,6 +164,7 @@ class RuntimeApi:
             if self._last is not None:
                 self._last.conclude()
             self._log.flush()
+            self._clock.close()
         await self._server.aclose()
 
     # invocations

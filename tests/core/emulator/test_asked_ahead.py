@@ -15,6 +15,7 @@ import pytest
 from tests.core.emulator.support import PREFIX, Bench, Client, bench, read_all
 
 _RUNTIME = Path(__file__).parents[3] / "resources" / "runtimes" / "python"
+_PAUSE = b"<pause>"
 _AHEAD = b"Stoker-Asked-Ahead: next\r\n"
 
 
@@ -98,8 +99,11 @@ async def _scripted(answers: list[list[bytes]]) -> AsyncIterator[tuple[str, list
             head = await reader.readuntil(b"\r\n\r\n")
             length = re.search(rb"Content-Length: (\d+)", head)
             got.append(head + await reader.readexactly(int(length[1]) if length else 0))
-            writer.write(answer)
-            await writer.drain()
+            for piece in answer.split(_PAUSE):
+                writer.write(piece)
+                await writer.drain()
+                # the next is to come in a packet of its own
+                await asyncio.sleep(0.02 if _PAUSE in answer else 0)
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -117,22 +121,24 @@ sys.path.insert(0, sys.argv[1])
 import runtime_client
 runtime_client.initialize_client("test")
 body, headers = runtime_client.next()
-runtime_client.post_invocation_result(headers["Lambda-Runtime-Aws-Request-Id"], "x" * int(sys.argv[2]))
 try:
-    body, headers = runtime_client.next()
+    for _ in range(int(sys.argv[3])):
+        runtime_client.post_invocation_result(headers["Lambda-Runtime-Aws-Request-Id"], "x" * int(sys.argv[2]))
+        body, headers = runtime_client.next()
     print("next", body)
 except Exception as error:
     print(type(error).__name__, error)
 """
 
 
-async def _client_says(address: str, size: int = 5) -> str:
+async def _client_says(address: str, size: int = 5, rounds: int = 1) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
         _POSTING,
         str(_RUNTIME),
         str(size),
+        str(rounds),
         env={**os.environ, "AWS_LAMBDA_RUNTIME_API": address},
         stdout=asyncio.subprocess.PIPE,
     )
@@ -157,6 +163,15 @@ async def test_the_python_client_reads_both_answers_however_they_come() -> None:
     async with _scripted([[_event(1), b"", _TAKEN + _event(2)]]) as (address, got):
         assert await _client_says(address) == "next b'event 2'"
         assert [request.split()[0] for request in got] == [b"GET", b"POST", b"GET"]
+
+
+async def test_the_python_client_knows_the_answer_again_in_whatever_pieces_it_comes() -> None:
+    answers = [_event(1), b"", _PAUSE.join((_TAKEN[:-1], _TAKEN[-1:], _event(2)))]
+    for number, cut in ((3, 1), (4, len(_TAKEN)), (5, 20), (6, len(_TAKEN) + 30), (7, len(_TAKEN) - 1)):
+        both = _TAKEN + _event(number)
+        answers += [b"", both[:cut] + _PAUSE + both[cut:]]
+    async with _scripted([answers]) as (address, _):
+        assert await _client_says(address, rounds=6) == "next b'event 7'"
 
 
 async def test_the_python_client_asks_anew_where_the_connection_ends_behind_its_result() -> None:
