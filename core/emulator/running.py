@@ -174,8 +174,11 @@ class Running:
                 self._finish_whole(payload, headers)
             else:
                 self._finish(failure, reusable=True, payload=payload, headers=headers)
-            # whoever waits for the reply goes first, in the loop's next turn: the runtime is done
-            asyncio.get_running_loop().call_soon(self._let_go_on, exchange)
+            if self._outcome is not None:
+                self._let_go_on(exchange)
+            else:
+                # whoever waits for the reply goes first, in the loop's next turn: the runtime is done
+                asyncio.get_running_loop().call_soon(self._let_go_on, exchange)
 
         if self._around.output_settled is None:
             finish()
