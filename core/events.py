@@ -304,9 +304,27 @@ class EventBus:
     def __init__(self) -> None:
         self._subscriptions: list[tuple[Subscriber, tuple[type[Event], ...]]] = []
         self._by_kind: dict[type[Event], tuple[Subscriber, ...]] = {}  # found when the first of a kind is published
+        self._held: list[Event] | None = None
 
     def publish(self, event: Event) -> None:
         """Call every subscriber with `event`. Never raises what a subscriber raises."""
+        if self._held is not None:
+            self._held.append(event)
+        else:
+            self._deliver(event)
+
+    def hold(self) -> None:
+        """Keep what is published until `let_go`, which must follow in the same step of the loop."""
+        if self._held is None:
+            self._held = []
+
+    def let_go(self) -> None:
+        """Call the subscribers with what was kept, in its order."""
+        held, self._held = self._held, None
+        for event in held or ():
+            self._deliver(event)
+
+    def _deliver(self, event: Event) -> None:
         for subscriber in self._of_kind(type(event)):
             try:
                 subscriber(event)

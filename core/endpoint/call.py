@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs
 
@@ -24,6 +25,7 @@ MAX_JSON = 1024 * 1024
 
 _BODY_TIMEOUT = 60.0  # seconds in which a body must have come
 _CALLER = 80
+_AGENT = 512
 _QUERY_FIELDS = 100
 
 M = TypeVar("M", bound=BaseModel)
@@ -62,10 +64,7 @@ class Call:
     def caller(self) -> str:
         """The client's program as it names itself, without the details."""
         if self._caller is None:
-            agent = (self.exchange.header("user-agent") or "").split(" ", 1)[0]
-            if not agent.isprintable():
-                agent = "".join(c for c in agent if c.isprintable())
-            self._caller = agent[:_CALLER] or "unknown"
+            self._caller = _program((self.exchange.header("user-agent") or "")[:_AGENT])
         return self._caller
 
     @property
@@ -145,6 +144,14 @@ class Call:
         """Answer with an error."""
         self.error = error.code
         self.reply(error.document, error.status, [("x-amzn-ErrorType", error.code), *error.headers])
+
+
+@lru_cache(64)
+def _program(agent: str) -> str:
+    name = agent.split(" ", 1)[0]
+    if not name.isprintable():
+        name = "".join(c for c in name if c.isprintable())
+    return name[:_CALLER] or "unknown"
 
 
 def read_json(data: bytes, model: type[M]) -> M:

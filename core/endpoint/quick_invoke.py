@@ -59,6 +59,9 @@ class QuickInvoke:
             return False
         started = time.monotonic()
         answering.begun()
+        events = call.runtime.events
+        # the runtime gets the event first, then all others hear of it
+        events.hold()
         self._opened(call)
 
         def answered(found: StreamingInvocation | Coroutine[Any, Any, StreamingInvocation]) -> None:
@@ -77,6 +80,8 @@ class QuickInvoke:
         except Exception as error:
             self._end(call, started, error)
             answering.ended()
+        finally:
+            events.let_go()
         return True
 
     def _answer(

@@ -23,6 +23,7 @@ _HEADERS = {
     b"lambda-runtime-invocation-id": "Lambda-Runtime-Invocation-Id",
     b"content-type": "Content-Type",
 }
+_NOTHING = dict.fromkeys(_HEADERS.values())
 _JOIN_BELOW = 64 * 1024
 _NEXT = "invocation/next"
 # tells Stoker that it may answer together with what follows
@@ -150,7 +151,7 @@ class _Connection:
         headers = {}
         for line in lines[1:]:
             name, _, value = line.partition(b":")
-            headers[name.strip().lower()] = value.strip()
+            headers[name.lower()] = value.strip()
         return int(lines[0].split(b" ", 2)[1]), headers
 
     def _read_exactly(self, size):
@@ -195,10 +196,10 @@ def next():
     status, headers, body = _connection.next()
     if status != 200:
         raise RuntimeError(f"Failed to get next invocation, error code: {status}")
-    found = dict.fromkeys(_HEADERS.values())
-    for name, key in _HEADERS.items():
-        value = headers.get(name)
-        if value is not None:
+    found = _NOTHING.copy()
+    for name, value in headers.items():
+        key = _HEADERS.get(name)
+        if key is not None:
             found[key] = value.decode("utf-8", "replace")
     deadline = found["Lambda-Runtime-Deadline-Ms"]
     found["Lambda-Runtime-Deadline-Ms"] = int(deadline) if deadline else 0
