@@ -285,7 +285,9 @@ class Flight:
         now = time.monotonic()
         handed = self.handed if self.handed is not None else now
         instance = self.instance
-        phases = {p.name: p.seconds * 1000 for p in instance.phases if p.seconds is not None} if instance else {}
+        phases: dict[str, float] = {}
+        if self.cold and instance is not None:
+            phases = {p.name: p.seconds * 1000 for p in instance.phases if p.seconds is not None}
         duration = outcome.duration_ms if outcome and outcome.duration_ms else (now - handed) * 1000
         return InvocationResult(
             request_id=self.request_id,
@@ -309,7 +311,7 @@ class Flight:
             received=self._received,
             chunks=self._chunks,
             log_tail=outcome.log_tail if outcome else "",
-            phases=phases if self.cold else {},
+            phases=phases,
         )
 
 
