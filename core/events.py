@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from core.instances import InstanceExit, InstanceSnapshot, InstanceState, Phase
 
@@ -296,6 +296,7 @@ class Trouble(Event):
 
 
 Subscriber = Callable[[Event], None]
+E = TypeVar("E", bound=Event)
 
 
 class EventBus:
@@ -335,12 +336,12 @@ class EventBus:
         """Whether anybody would be called with such an event: one that costs to make need not be made else."""
         return bool(self._of_kind(kind))
 
-    def subscribe(self, subscriber: Subscriber, *kinds: type[Event]) -> Callable[[], None]:
+    def subscribe(self, subscriber: Callable[[E], None], *kinds: type[E]) -> Callable[[], None]:
         """Add a subscriber to events of these kinds, or of all; returns the function that removes it.
 
         That is harmless when called again.
         """
-        subscription = (subscriber, kinds or (Event,))
+        subscription = (cast(Subscriber, subscriber), kinds or (Event,))
         self._subscriptions.append(subscription)
         self._by_kind.clear()
 

@@ -118,6 +118,7 @@ def key_of(name: str, version: str) -> str:
     return name if version == LATEST else f"{name}:{version}"
 
 
+@lru_cache(1024)
 def split_key(key: str) -> tuple[str, str]:
     """The function's own name and its version ($LATEST or a number) of what `key_of` made."""
     name, _, version = key.partition(":")

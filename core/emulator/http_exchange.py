@@ -63,7 +63,7 @@ class Channel(Protocol):
 class Exchange:
     """One request and its response.
 
-    `headers` have lower-case names; `authority` is the host of a target that names one, which goes
+    `authority` is the host of a target that names one, which goes
     before the Host header (RFC 9112, section 3.2.2). `on_gone` is called when the peer goes away before the response
     is complete. Writing after that does nothing. With `answer_waits` the response is sent together with that to the
     request behind this one, if there is one already: for peers that said that this is all the same to them.
@@ -71,11 +71,12 @@ class Exchange:
 
     __slots__ = (
         "_channel",
+        "_first",
+        "_headers",
         "answer_waits",
         "authority",
         "body",
         "finished",
-        "headers",
         "method",
         "on_gone",
         "path",
@@ -93,7 +94,8 @@ class Exchange:
         self.authority = authority
         self.path = path
         self.query = query
-        self.headers = headers
+        self._headers = headers
+        self._first: dict[str, str] | None = None
         self.body = body
         self.on_gone: Callable[[], None] | None = None
         self.started = False
@@ -113,10 +115,18 @@ class Exchange:
 
     def header(self, name: str) -> str | None:
         """The first header of this lower-case name."""
-        for key, value in self.headers:
-            if key == name:
-                return value
-        return None
+        if self._first is None:
+            self._first = dict(reversed(self._headers))
+        return self._first.get(name)
+
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """All of them, in their order, with lower-case names; to be replaced, not changed."""
+        return self._headers
+
+    @headers.setter
+    def headers(self, headers: list[tuple[str, str]]) -> None:
+        self._headers, self._first = headers, None
 
     def respond(self, status: int, body: bytes = b"", headers: Sequence[tuple[str, str]] = ()) -> None:
         """Send a whole response. One that HTTP allows no body is sent without it."""

@@ -84,7 +84,7 @@ class Guard:
                     "this endpoint wants its token: as X-Stoker-Token, as a bearer token, or as the access key id"
                 )
             # what follows hands headers on to functions and writes them down
-            exchange.headers[:] = _without_token(exchange.headers)
+            exchange.headers = _without_token(exchange.headers)
 
     def _check_host(self, exchange: Exchange, authority: str, url: bool) -> None:
         if authority in self._known:

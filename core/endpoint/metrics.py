@@ -21,7 +21,7 @@ from core.endpoint.facts import STATES
 from core.endpoint.health import version
 from core.endpoint.routes import Route
 from core.endpoint.tallies import OTHERS, FunctionNames, Histogram, Tally
-from core.events import CallEnded, Event, InstanceChanged, InvocationEnded, InvocationStarted, InvocationThrottled
+from core.events import CallEnded, InstanceChanged, InvocationEnded, InvocationStarted, InvocationThrottled
 from core.instances import InstanceState
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ __all__ = ["Metrics"]
 _MOST_FUNCTIONS = 200
 _DURATIONS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0)
 _WAITS = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0)
-_COUNTED = (InvocationEnded, InvocationStarted, InvocationThrottled, InstanceChanged, CallEnded)
 _INITS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 
 
@@ -46,7 +45,7 @@ class Metrics(Collector):
         self._operations: frozenset[str] = frozenset()
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
-        self._unsubscribe: Callable[[], None] | None = None
+        self._unsubscribe: list[Callable[[], None]] = []
         self._names = FunctionNames(_MOST_FUNCTIONS, self._known, self._merge)
         self._invocations, self._cold = Tally(), Tally()
         self._throttled, self._failed, self._reaped = Tally(), Tally(), Tally()
@@ -61,14 +60,20 @@ class Metrics(Collector):
 
     def open(self) -> None:
         """Begin to count. Harmless when called again."""
-        if self._unsubscribe is None:
-            self._unsubscribe = self._runtime.events.subscribe(self._hear, *_COUNTED)
+        if not self._unsubscribe:
+            subscribe = self._runtime.events.subscribe
+            self._unsubscribe = [
+                subscribe(self._ended, InvocationEnded),
+                subscribe(self._started, InvocationStarted),
+                subscribe(self._was_throttled, InvocationThrottled),
+                subscribe(self._moved, InstanceChanged),
+                subscribe(self._called, CallEnded),
+            ]
 
     def close(self) -> None:
         """Count no more."""
-        if self._unsubscribe is not None:
-            self._unsubscribe()
-            self._unsubscribe = None
+        while self._unsubscribe:
+            self._unsubscribe.pop()()
 
     def refused(self) -> None:
         """A request was turned away before it reached an operation."""
@@ -80,26 +85,24 @@ class Metrics(Collector):
 
     # --- counting
 
-    def _hear(self, event: Event) -> None:
-        match event:
-            case InstanceChanged(new=InstanceState.IDLE | InstanceState.BUSY):
-                pass  # by far the most
-            case InvocationEnded():
-                self._ended(event)
-            case InvocationStarted(function_name=key, waited=waited, cold_start=cold):
-                name = self._names.label(key)
-                self._waits.observe(name, waited)
-                if cold:
-                    self._cold.add(name)
-            case InvocationThrottled(function_name=key):
-                self._throttled.add(self._names.label(key))
-            case InstanceChanged(new=InstanceState.FAILED, instance=instance):
-                self._failed.add(self._names.label(instance.function_name))
-            case InstanceChanged(old=InstanceState.IDLE, new=InstanceState.TERMINATING, reason=reason):
-                if reason.startswith("idle for "):
-                    self._reaped.add(self._names.label(event.instance.function_name))
-            case CallEnded(operation=operation, status=status):
-                self._calls[operation if operation in self._operations else "unknown", str(status or "none")] += 1
+    def _started(self, event: InvocationStarted) -> None:
+        name = self._names.label(event.function_name)
+        self._waits.observe(name, event.waited)
+        if event.cold_start:
+            self._cold.add(name)
+
+    def _was_throttled(self, event: InvocationThrottled) -> None:
+        self._throttled.add(self._names.label(event.function_name))
+
+    def _moved(self, event: InstanceChanged) -> None:
+        if event.new is InstanceState.FAILED:
+            self._failed.add(self._names.label(event.instance.function_name))
+        elif event.new is InstanceState.TERMINATING and event.old is InstanceState.IDLE and _for_idleness(event):
+            self._reaped.add(self._names.label(event.instance.function_name))
+
+    def _called(self, event: CallEnded) -> None:
+        operation = event.operation if event.operation in self._operations else "unknown"
+        self._calls[operation, str(event.status or "none")] += 1
 
     def _ended(self, event: InvocationEnded) -> None:
         name = self._names.label(event.function_name)
@@ -177,6 +180,10 @@ class Metrics(Collector):
         info = GaugeMetricFamily("stoker_build_info", "This program; always 1.", labels=("version",))
         info.add_metric((version(),), 1)
         yield info
+
+
+def _for_idleness(event: InstanceChanged) -> bool:
+    return event.reason.startswith("idle for ")
 
 
 def _tally(name: str, text: str, labels: Sequence[str], tally: Tally) -> Metric:
