@@ -66,10 +66,10 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     look through all of it again, for half of the run's time.
     """
     yield
-    if "gui" in item.path.parts:
+    last_of_file = nextitem is not None and nextitem.path != item.path
+    if last_of_file or {"gui", "window"} & set(item.path.parts):
         gc.collect()
-    if nextitem is not None and nextitem.path != item.path:
-        gc.collect()
+    if last_of_file:
         gc.freeze()
 
 

@@ -9,13 +9,13 @@ import pytest
 
 from core.runtime import LambdaRuntime
 from gui.main_window import MainWindow
-from tests.gui.conftest import _no_window_is_left, pytest_asyncio_loop_factories, qapp_cls, theme
+from tests.gui.conftest import _no_window_is_left, _set_aside, pytest_asyncio_loop_factories, qapp_cls, theme
 
-__all__ = ["_no_window_is_left", "pytest_asyncio_loop_factories", "qapp_cls", "theme"]
+__all__ = ["_no_window_is_left", "_set_aside", "pytest_asyncio_loop_factories", "qapp_cls", "theme"]
 
 
 @pytest.fixture
-async def window(runtime: LambdaRuntime) -> AsyncIterator[MainWindow]:
+async def window(_set_aside: None, runtime: LambdaRuntime) -> AsyncIterator[MainWindow]:
     """The window of a runtime whose default backend is the engine; closed in stages, without a question."""
     from gui.garbage import Garbage
     from gui.main_window import open_window
