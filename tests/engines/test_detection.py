@@ -215,8 +215,11 @@ async def looked_for(*where: Place) -> AsyncIterator[Connection]:
 
 
 @pytest.mark.parametrize("stranger", STRANGERS)
-async def test_who_is_no_engine_is_told_so_and_nothing_hangs(short_path: Path, stranger: str) -> None:
+async def test_who_is_no_engine_is_told_so_and_nothing_hangs(
+    short_path: Path, monkeypatch: pytest.MonkeyPatch, stranger: str
+) -> None:
     handler, words = STRANGERS[stranger]
+    monkeypatch.setattr("core.backends.container.connection._PATIENCE", 2.0)  # less to wait for
     async with nothing_left():
         serving: set[asyncio.Task[None]] = set()
 
