@@ -207,6 +207,7 @@ async def test_a_clock_that_is_set_while_stoker_runs_changes_nothing(
 # --- thousands
 
 
+@pytest.mark.any_python
 async def test_a_start_with_ten_thousand_events_floods_neither_memory_nor_pool(home: Path, tmp_path: Path) -> None:
     filling = b'"' + b"x" * 10_000 + b'"'
     await leave(home, tmp_path, [queued(f"r-{n}", payload=filling) for n in range(10_000)], max_instances=2)

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import psutil
+import pytest
 
 from core.events import InstanceChanged, InvocationStarted
 from core.instances import InstanceState
@@ -86,6 +87,7 @@ async def test_two_hundred_at_once_with_thirty_cancelled_on_ten_instances(home: 
         assert all(end <= begin for (_, end), (begin, _) in pairwise(spans)), "served two at once"
 
 
+@pytest.mark.any_python
 async def test_a_reader_that_stops_for_ten_seconds_stops_the_function_and_loses_nothing(
     runtime: LambdaRuntime, tmp_path: Path
 ) -> None:

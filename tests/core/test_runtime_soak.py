@@ -128,6 +128,7 @@ async def test_under_a_mixed_load_each_invocation_is_answered_once_and_nothing_i
     await soak(home, tmp_path)
 
 
+@pytest.mark.any_python
 def test_the_same_on_the_loop_of_the_window(home: Path, tmp_path: Path, qapp: object) -> None:
     from PySide6.QtWidgets import QApplication
 

@@ -161,6 +161,7 @@ def test_a_stream_comes_to_boto3_while_the_function_still_writes(served: Served)
     assert whole.decode().split() == text.split()
 
 
+@pytest.mark.any_python
 async def test_the_aws_cli_drives_it_too(served: Served, tmp_path: Path) -> None:
     cli = AwsCli(served.url, tmp_path / "cli")
     await asyncio.to_thread(create, served.client, "echo")

@@ -161,6 +161,7 @@ def test_what_is_no_port_is_refused_by_name(text: str) -> None:
     assert "is no port: it must be 0 to 65535" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.any_python
 def test_the_aws_cli_drives_the_window_s_pool_too(tmp_path: Path) -> None:
     port = free_port()
     with stoker("--home", tmp_path / "home", "--port", port, port=port):

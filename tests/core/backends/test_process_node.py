@@ -15,7 +15,10 @@ from core.errors import InitFailedError, UnsupportedRuntimeError
 from tests.core.backends.conftest import Bench, Started
 from tests.core.backends.support import invoke
 
-pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed"),
+    pytest.mark.any_python,
+]
 
 Files = dict[str, str | bytes]
 

@@ -16,7 +16,10 @@ import pytest
 
 from tests.core.emulator.support import PREFIX
 
-pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed"),
+    pytest.mark.any_python,
+]
 
 _WITHIN = 10.0
 _A_WHILE = 0.15  # in which what must not be sent would have come

@@ -32,6 +32,7 @@ def cli(endpoint: Endpoint, tmp_path: Path) -> AwsCli:
     return AwsCli(endpoint.url, tmp_path / "cli")
 
 
+@pytest.mark.any_python
 async def test_a_function_lives_its_whole_life_by_the_command_line(cli: AwsCli, runtime: LambdaRuntime) -> None:
     (cli.folder / "one.zip").write_bytes(zipped(_HELLO))
     (cli.folder / "two.zip").write_bytes(zipped(_HIGHER))
@@ -72,6 +73,7 @@ async def test_a_function_lives_its_whole_life_by_the_command_line(cli: AwsCli, 
     assert runtime.functions() == []
 
 
+@pytest.mark.any_python
 async def test_what_goes_wrong_is_said_as_aws_says_it(cli: AwsCli) -> None:
     code, _, err = await cli.run("invoke", "--function-name", "nobody", "answer.json")
     assert code != 0

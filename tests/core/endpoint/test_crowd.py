@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from botocore.eventstream import EventStreamBuffer
 
 from core.endpoint.endpoint import Endpoint
@@ -128,6 +129,7 @@ def _frames(data: bytes) -> tuple[bytes, dict[str, Any]]:
     return payload, complete
 
 
+@pytest.mark.any_python
 async def test_a_thousand_requests_of_every_kind_are_each_answered_once(
     home: Path, tmp_path: Path, leftovers: type[Leftovers]
 ) -> None:

@@ -13,7 +13,7 @@ from core.runtime import LambdaRuntime
 from tests.core.real_clients.node_client import NodeClient
 
 # The first test of a run may have to compile the client.
-pytestmark = pytest.mark.timeout(480)
+pytestmark = [pytest.mark.timeout(480), pytest.mark.any_python]
 
 _BOOTSTRAP = """\
 #!/bin/sh
