@@ -15,10 +15,11 @@ class LazyTimer:
     again when it rings. A timer of the loop for each of thousands of quick requests would cost more.
     """
 
-    __slots__ = ("_callback", "_due", "_timer")
+    __slots__ = ("_at", "_callback", "_due", "_timer")
 
     def __init__(self) -> None:
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._at = 0.0  # when that rings
         self._due: float | None = None
         self._callback: Callable[[], None] | None = None
 
@@ -28,9 +29,10 @@ class LazyTimer:
         due = self._due = loop.time() + seconds
         self._callback = callback
         if self._timer is not None:
-            if self._timer.when() <= due:
+            if self._at <= due:
                 return
             self._timer.cancel()
+        self._at = due
         self._timer = loop.call_at(due, self._rings)
 
     def stop(self) -> None:
@@ -50,6 +52,7 @@ class LazyTimer:
             return
         loop = asyncio.get_running_loop()
         if loop.time() < due:
+            self._at = due
             self._timer = loop.call_at(due, self._rings)
             return
         callback, self._callback, self._due = self._callback, None, None
