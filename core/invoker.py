@@ -155,20 +155,15 @@ class Invoker:
             invoked_arn=invoked_arn,
             trace_id=trace_id,
         )
-        try:
-            waiter = self._pool.enqueue(flight.function_name, flight.request_id)
-        except BaseException as error:
-            flight.refuse(error, str(error))
-            raise
-        instance = waiter.ready.result()
+        instance = self._pool.take(flight.function_name, flight.request_id)
         assert instance.warm is not None, "an idle instance was launched"
         api = self._client.near(instance.warm.endpoint)
         assert api is not None, "it was there when it was asked for"
-        self._handed(flight, instance, waiter)
+        self._handed(flight, instance, cold=False)
 
         def told(found: Reply | EndpointError) -> None:
             if isinstance(found, EndpointError):
-                answered(self._carry(flight, self._serve(flight, waiter, found)))
+                answered(self._carry(flight, self._serve(flight, found)))
             else:
                 self._has_head(flight, instance, found)
                 answered(StreamingInvocation(flight))
@@ -230,11 +225,12 @@ class Invoker:
             raise
         return StreamingInvocation(flight)
 
-    async def _serve(self, flight: Flight, waiter: Waiter | None = None, error: EndpointError | None = None) -> None:
+    async def _serve(self, flight: Flight, error: EndpointError | None = None) -> None:
         """Find an instance and hand the event over: to a second one, where not a byte went to the first.
 
-        `waiter` and `error` are of a first try that has been made already.
+        `error` is of a first try that has been made already.
         """
+        waiter: Waiter | None = None
         if error is not None:
             self._hand_back(flight, error)
         for last in (False, True) if error is None else (True,):
@@ -305,17 +301,17 @@ class Invoker:
             return None
         finally:
             self._waiters.pop(flight.request_id, None)
-        self._handed(flight, instance, waiter)
+        self._handed(flight, instance, cold=waiter.cold)
         return instance
 
-    def _handed(self, flight: Flight, instance: Instance, waiter: Waiter) -> None:
-        flight.handed_to(instance, waiter.cold)
+    def _handed(self, flight: Flight, instance: Instance, *, cold: bool) -> None:
+        flight.handed_to(instance, cold)
         self._events.publish(
             InvocationStarted(
                 request_id=flight.request_id,
                 function_name=flight.function_name,
                 instance_id=instance.id,
-                cold_start=waiter.cold,
+                cold_start=cold,
                 waited=flight.waited,
                 source=flight.source,
             )

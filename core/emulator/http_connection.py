@@ -433,6 +433,17 @@ class HttpConnection(asyncio.BufferedProtocol):
         else:
             self._write(head)
 
+    def send_ours(self, exchange: Exchange, lines: str, body: bytes) -> None:
+        """The same for a 200 whose header lines are sure to be well-formed, and its whole body."""
+        if self._plain is None or self._retired or exchange.body.error is not None:
+            fields = [line.partition(": ") for line in lines.split("\r\n")[:-1]]
+            self.send_head(exchange, 200, [(name, value) for name, _, value in fields], body)
+            return
+        if exchange is self._exchange and not exchange.started and not self.lost:
+            self._chunked = False
+            self._write_head(f"HTTP/1.1 200 OK\r\n{lines}\r\n".encode("utf-8", "surrogateescape"), body)
+        exchange.started = True
+
     def _write_head(self, head: bytes, body: bytes) -> None:
         if len(body) <= _TOGETHER:
             self._write(head + body)

@@ -98,18 +98,18 @@ class Running:
         _quietly(self._around.reset_memory)
         self._handed_at = time.monotonic()
         self.await_runtime()
-        headers = [
-            answers.JSON,
-            ("lambda-runtime-aws-request-id", _one_line(request.request_id)),
-            ("lambda-runtime-deadline-ms", str(int((time.time() + self.timeout) * 1000))),
-            ("lambda-runtime-invoked-function-arn", _one_line(request.arn or self._around.facts.arn)),
-            ("lambda-runtime-trace-id", _one_line(request.trace_id) if request.trace_id else _new_trace_id()),
-        ]
+        lines = (
+            "content-type: application/json\r\n"
+            f"lambda-runtime-aws-request-id: {_one_line(request.request_id)}\r\n"
+            f"lambda-runtime-deadline-ms: {int((time.time() + self.timeout) * 1000)}\r\n"
+            f"lambda-runtime-invoked-function-arn: {_one_line(request.arn or self._around.facts.arn)}\r\n"
+            f"lambda-runtime-trace-id: {_one_line(request.trace_id) if request.trace_id else _new_trace_id()}\r\n"
+        )
         if request.client_context is not None:
-            headers.append(("lambda-runtime-client-context", _one_line(request.client_context)))
+            lines += f"lambda-runtime-client-context: {_one_line(request.client_context)}\r\n"
         if request.cognito_identity is not None:
-            headers.append(("lambda-runtime-cognito-identity", _one_line(request.cognito_identity)))
-        exchange.respond(200, request.payload, headers)
+            lines += f"lambda-runtime-cognito-identity: {_one_line(request.cognito_identity)}\r\n"
+        exchange.respond_ours(lines, request.payload)
 
     # what the runtime answers
 

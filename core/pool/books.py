@@ -44,11 +44,15 @@ class Books:
         waiter = room.waiters.popleft()
         self.waiting -= 1
         waiter.cold = cold
-        instance.request_id = waiter.request_id
-        self.move(instance, _S.BUSY, "serves an invocation")
+        self.serve(instance, waiter.request_id)
         waiter.ready.set_result(instance)
         if time.monotonic() - waiter.enqueued > 0.001 or room.waiters:
             self.queue_changed(room)
+
+    def serve(self, instance: Instance, request_id: str) -> None:
+        """The instance is an invocation's from now on."""
+        instance.request_id = request_id
+        self.move(instance, _S.BUSY, "serves an invocation")
 
     def launch(self, room: Room, reason: str) -> Instance:
         """Reserve an instance: it counts from now on, and the plan brings it up."""

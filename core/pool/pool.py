@@ -135,6 +135,12 @@ class WarmPool:
             return None
         return room.idle[-1] if room.idle else None
 
+    def take(self, name: str, request_id: str) -> Instance:
+        """Hand over what `ready` has just shown, without a waiter and its future."""
+        instance = self._books.rooms[name].idle[-1]
+        self._books.serve(instance, request_id)
+        return instance
+
     def withdraw(self, waiter: Waiter) -> None:
         """The invocation asks no longer (cancelled, or its deadline passed).
 
