@@ -42,14 +42,8 @@ finish() {
   for pid in $(pids_of_work); do kill -KILL "$pid" 2>/dev/null; done
   wait 2>/dev/null
   remove_leavings
-  remove "$work"
+  rm -rf "$work"
   exit "$status"
-}
-
-# A folder with all that is in it: the store's unpacked archives are read-only.
-remove() {
-  chmod -R u+rwX "$1" 2>/dev/null
-  rm -rf "$1"
 }
 
 # Mounts and bridges of engines that had no time to end; what is found is named.
@@ -108,7 +102,7 @@ in_lane() {
     || fail "the tests left files in the tree: $(git -C "$work/stoker" status --porcelain | head -n 5)"
   nothing_left
   step "done"
-  remove "$work"
+  rm -rf "$work"
 }
 
 # await_lanes [COUNT]: until no more than that many have yet to pass, 0 by default; the first that fails ends it, and its log is shown. Of a quiet one that passed, what it did.
@@ -146,7 +140,7 @@ bounded() {
   return "$status"
 }
 
-# tested CLONE MARKS COMMAND...: runs tests by a command that ends in pytest. Two lanes share the machine, and a test
+# tested CLONE MARKS COMMAND...: runs tests by a command that ends in pytest. Lanes share the machine, and a test
 # may be late for it: those that fail are tried once more, and fail the run if they fail again. Both are printed.
 tested() {
   local clone=$1 marks=$2 status=0
