@@ -168,16 +168,21 @@ class Invoker:
                 self._has_head(flight, instance, found)
                 answered(StreamingInvocation(flight))
 
-        self._client.begin(
-            api,
-            flight.request_id,
-            flight.payload,
-            told,
-            client_context=flight.client_context,
-            trace_id=flight.trace_id,
-            arn=flight.invoked_arn,
-            timeout=float(function.timeout),
-        )
+        try:
+            self._client.begin(
+                api,
+                flight.request_id,
+                flight.payload,
+                told,
+                client_context=flight.client_context,
+                trace_id=flight.trace_id,
+                arn=flight.invoked_arn,
+                timeout=float(function.timeout),
+            )
+        except BaseException as error:
+            # the instance must not be thought busy for ever; what it does is not known
+            flight.refuse(error, str(error))
+            raise
 
     def _under_way(
         self,

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from core.emulator.runtime_api import RuntimeApi
 from core.endpoint.endpoint import Endpoint
 from core.events import CallEnded, CallStarted, Event, InvocationEnded, InvocationStarted
 from core.runtime import LambdaRuntime
@@ -172,3 +173,20 @@ async def test_a_token_is_asked_for_and_not_handed_on_when_it_is_warm_too(runtim
         await opened.close()
         await runtime.close()
         await opened.aclose()
+
+
+async def test_a_fault_of_stokers_own_is_an_answer_and_leaves_no_invocation_behind(
+    endpoint: Endpoint, runtime: LambdaRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await runtime.add_function(python_function(tmp_path, EVERY, "every"))
+    await runtime.launch("every", 1)
+
+    def fail(*_: object) -> None:
+        raise ValueError("a fault")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RuntimeApi, "begin", fail)
+        status, headers, _ = await asyncio.to_thread(invoke, endpoint.url, "echo")
+    assert (status, headers["x-amzn-errortype"]) == (500, "ServiceException")
+    assert runtime.running() == 0
+    assert (await asyncio.to_thread(invoke, endpoint.url, "echo"))[0] == 200
