@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 from .http_server import Exchange
 
-__all__ = ["JSON", "accept", "only", "refuse", "too_large", "truncated"]
+__all__ = ["ASKED_AHEAD", "JSON", "accept", "only", "refuse", "too_large", "truncated"]
 
 JSON = ("content-type", "application/json")
 
-
-_ASKED_AHEAD = "stoker-asked-ahead"
+ASKED_AHEAD = "stoker-asked-ahead"
+"""By this header Stoker's own clients say that the next event is asked for behind the response."""
 
 
 def accept(exchange: Exchange) -> None:
@@ -24,7 +24,7 @@ def accept(exchange: Exchange) -> None:
     Stoker's own clients ask for the next event together with a response, and take both answers at once:
     to wake the runtime for this one alone would take longer than all else.
     """
-    exchange.answer_waits = exchange.header(_ASKED_AHEAD) is not None
+    exchange.answer_waits = exchange.header(ASKED_AHEAD) is not None
     exchange.respond(202, b'{"status":"OK"}\n', [JSON])
 
 

@@ -324,8 +324,7 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def _begin(self, head: RequestHead, rest: bytes) -> None:
         size = head.length
-        whole = size is not None and size <= len(rest) and self._plain is not None
-        if whole:
+        if size is not None and size <= len(rest) and self._plain is not None:
             # a handler that finds the body there need not wait for it
             body = Body.whole(rest[:size])
             rest = rest[size:]
@@ -347,7 +346,7 @@ class HttpConnection(asyncio.BufferedProtocol):
                 exchange.respond(500)
             else:
                 self.abort()
-        if rest and not whole and self._exchange is exchange and not self._body_over:
+        if rest and self._exchange is exchange and not self._body_over:
             self._feed(exchange, rest, 0, len(rest))
 
     def _refuse(self, status: int, reason: str) -> None:

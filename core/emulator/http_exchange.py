@@ -66,10 +66,10 @@ class Channel(Protocol):
 class Exchange:
     """One request and its response.
 
-    `authority` is the host of a target that names one, which goes
-    before the Host header (RFC 9112, section 3.2.2). `on_gone` is called when the peer goes away before the response
-    is complete. Writing after that does nothing. With `answer_waits` the response is sent together with that to the
-    request behind this one, if there is one already: for peers that said that this is all the same to them.
+    `authority` is the host of a target that names one, which goes before the Host header (RFC 9112,
+    section 3.2.2). `on_gone` is called when the peer goes away before the response is complete. Writing
+    after that does nothing. With `answer_waits` the response is sent together with that to the request
+    behind this one, if there is one already: for peers that said that this is all the same to them.
     """
 
     __slots__ = (

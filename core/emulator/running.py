@@ -37,7 +37,7 @@ _NOT_OF_THE_REPLY = frozenset(
         "expect",
         "accept",
         "user-agent",
-        "stoker-asked-ahead",
+        answers.ASKED_AHEAD,
     )
 )
 
