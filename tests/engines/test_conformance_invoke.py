@@ -174,6 +174,8 @@ async def test_a_response_that_is_too_large_is_an_error_and_the_next_one_is_serv
 
 async def test_invocations_that_overlap_are_served_side_by_side_and_never_mixed(bench: Bench) -> None:
     await bench.python(ECHO, max_instances=2)
+    # started for the first invocations, the second could come when the first has served them all
+    await bench.runtime.launch("python", 2)
     results = await asyncio.gather(*(bench.runtime.invoke("python", str(number)) for number in range(40)))
     assert [json.loads(result.payload) for result in results] == list(range(40))
     assert {result.instance_id for result in results} == {each.id for each in bench.runtime.instances()}

@@ -16,7 +16,7 @@ from core.emulator.runtime_api import RuntimeApi
 from core.endpoint.endpoint import Endpoint
 from core.events import CallEnded, CallStarted, Event, InvocationEnded, InvocationStarted
 from core.runtime import LambdaRuntime
-from tests.core.endpoint.support import ask, client_of, create
+from tests.core.endpoint.support import ask_at_once, client_of, create
 from tests.core.sources import Gate, python_function, scripted_function
 
 Ask = Callable[..., Coroutine[Any, Any, Any]]
@@ -42,7 +42,7 @@ PATH = "/2015-03-31/functions/every/invocations"
 
 def invoke(url: str, what: str, **more: Any) -> tuple[int, dict[str, str], bytes]:
     """One by hand; it blocks."""
-    return ask(url, "POST", PATH, json.dumps({"what": what, **more}).encode())
+    return ask_at_once(url, PATH, json.dumps({"what": what, **more}).encode())
 
 
 async def test_a_warm_answer_is_as_a_cold_one(endpoint: Endpoint, runtime: LambdaRuntime, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ async def test_an_event_that_is_no_json_is_refused_when_it_is_warm_too(
     await runtime.launch("every", 1)
     ended: list[Event] = []
     runtime.events.subscribe(ended.append, CallEnded)
-    status, headers, _ = await asyncio.to_thread(ask, endpoint.url, "POST", PATH, body)
+    status, headers, _ = await asyncio.to_thread(ask_at_once, endpoint.url, PATH, body)
     assert (status, headers["x-amzn-errortype"]) == (400, code)
     assert [event.error for event in ended] == [code]  # type: ignore[attr-defined]
     assert runtime.running() == 0
@@ -100,10 +100,10 @@ async def test_a_stream_that_is_asked_for_as_a_whole_comes_whole(
     path = "/2015-03-31/functions/scripted/invocations"
     for _ in range(2):
         steps = json.dumps([["chunk", "one"], ["chunk", "two"]]).encode()
-        status, _, body = await asyncio.to_thread(ask, endpoint.url, "POST", path, steps)
+        status, _, body = await asyncio.to_thread(ask_at_once, endpoint.url, path, steps)
         assert (status, body) == (200, b"onetwo")
     broken = json.dumps([["chunk", "one"], ["fail", "My.Error", "no"]]).encode()
-    status, headers, body = await asyncio.to_thread(ask, endpoint.url, "POST", path, broken)
+    status, headers, body = await asyncio.to_thread(ask_at_once, endpoint.url, path, broken)
     assert (status, headers["x-amz-function-error"]) == (200, "Unhandled")
     assert json.loads(body)["errorType"] == "My.Error"
 
@@ -140,7 +140,7 @@ async def test_a_closing_endpoint_answers_a_warm_invocation_first(
     steps = json.dumps([gate.step, ["chunk", "in the end"]]).encode()
     began = asyncio.Event()
     runtime.events.subscribe(lambda _: began.set(), InvocationStarted)
-    asking = asyncio.ensure_future(asyncio.to_thread(ask, opened.url, "POST", path, steps))
+    asking = asyncio.ensure_future(asyncio.to_thread(ask_at_once, opened.url, path, steps))
     await began.wait()
     closing = asyncio.ensure_future(opened.close(drain=True))
     await asyncio.sleep(0)
@@ -166,7 +166,7 @@ async def test_a_token_is_asked_for_and_not_handed_on_when_it_is_warm_too(runtim
         for _ in range(3):
             answer = await asyncio.to_thread(client.invoke, FunctionName="every", Payload=b'"warm"')
             assert answer["Payload"].read() == b'"warm"'
-        status, headers, _ = await asyncio.to_thread(ask, opened.url, "POST", PATH, b"{}")
+        status, headers, _ = await asyncio.to_thread(ask_at_once, opened.url, PATH, b"{}")
         assert (status, headers["x-amzn-errortype"]) == (403, "AccessDeniedException")
         client.close()
     finally:
