@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 from core.backends.base import BackendHealth, LambdaBackend, StaleCandidate
 from core.backends.container import stale
-from core.backends.container.bring_up import BringUp, Surroundings
 from core.backends.container.connection import Connection
+from core.backends.container.ended import Ended, how_it_ended
 from core.backends.container.engine import Engine, EngineError
 from core.backends.container.images import Images, PullFailedError
-from core.backends.container.instance import ContainerInstance, Ended, how_it_ended
 from core.backends.container.labels import INSTANCE, Labels
 from core.backends.container.owed import Owed
 from core.backends.container.roster import Roster
@@ -37,7 +36,9 @@ from core.instances import BackendHandle, ContainerHandle, MemoryUsage, WarmInst
 
 if TYPE_CHECKING:
     from core.archives import Archive, ArchiveStore
+    from core.backends.container.bring_up import BringUp
     from core.backends.container.engines import Place
+    from core.backends.container.instance import ContainerInstance
     from core.functions import LambdaFunction
     from core.images import ImagePull
     from core.local_emulators import LocalEmulators
@@ -94,20 +95,9 @@ class ContainerBackend(LambdaBackend):
         self._memory = MemoryWatch(self._sampling)
         self._owed = Owed(self._engine)
         self._roster = Roster(local)
-        self._bring_up = BringUp(
-            Surroundings(
-                backend=name,
-                owner_id=owner_id,
-                roster=self._roster,
-                archives=archives,
-                images=self._images,
-                rules=self._rules,
-                memory=self._memory,
-                ended=self._forget,
-                owe=self._owed.add,
-            ),
-            way,
-        )
+        self._archives = archives
+        self._way = way
+        self._bringing: BringUp | None = None
         self._closed = False
 
     async def start(self) -> None:
@@ -140,7 +130,7 @@ class ContainerBackend(LambdaBackend):
         """Where the engine was found, and whether responses stream."""
         told = self._connection.told()
         if self._connection.now is not None:
-            told["responses"] = _RESPONSES[self._bring_up.way]
+            told["responses"] = _RESPONSES[self._bringing.way if self._bringing is not None else self._way]
         return told
 
     def unsupported(self, function: LambdaFunction) -> str | None:
@@ -161,7 +151,8 @@ class ContainerBackend(LambdaBackend):
     def _changed(self) -> None:
         if self._connection.now is None:
             # another engine may come
-            self._bring_up.forget()
+            if self._bringing is not None:
+                self._bringing.forget()
         else:
             if self._owner is not None:
                 self._owner.uses(self.name)
@@ -219,7 +210,26 @@ class ContainerBackend(LambdaBackend):
         engine = self._connection.now
         if engine is None or self._closed:
             raise BackendUnavailableError(self.name, self.health().detail)
-        return await self._bring_up.launch(engine, function, code_zip, layers, deploy_id)
+        return await self._bring_up().launch(engine, function, code_zip, layers, deploy_id)
+
+    def _bring_up(self) -> BringUp:
+        """What launches instances, read in when one is wanted: the first picture of the window need not wait."""
+        from core.backends.container.bring_up import BringUp, Surroundings
+
+        if self._bringing is None:
+            around = Surroundings(
+                backend=self.name,
+                owner_id=self._owner_id,
+                roster=self._roster,
+                archives=self._archives,
+                images=self._images,
+                rules=self._rules,
+                memory=self._memory,
+                ended=self._forget,
+                owe=self._owed.add,
+            )
+            self._bringing = BringUp(around, self._way)
+        return self._bringing
 
     def _forget(self, instance: ContainerInstance) -> None:
         self._roster.forget(instance)

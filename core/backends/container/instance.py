@@ -8,7 +8,6 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ from core.backends.container.copying import copy_into, sees
 from core.backends.container.engine import EngineError
 from core.backends.container.owed import remove_container
 from core.backends.container.rie import RIE_PORT, RieRuntime
-from core.backends.exits import signal_words
 from core.backends.memory import TreeMemory
 from core.emulator.runtime_api import FunctionFacts, RuntimeApi
 from core.instances import InstanceExit
@@ -25,40 +23,18 @@ from core.names import function_arn
 
 if TYPE_CHECKING:
     from core.backends.base import Launch
+    from core.backends.container.ended import Ended
     from core.backends.container.engine import Engine
     from core.backends.container.specification import Mounted, Specification
     from core.backends.memory import MemoryWatch
     from core.functions import LambdaFunction
 
-__all__ = ["ContainerInstance", "Ended", "how_it_ended"]
+__all__ = ["ContainerInstance"]
 
 _log = logging.getLogger(__name__)
 
 _TAIL_LINES = 50
 _LAST_OUTPUT = 2.0  # seconds in which an engine must have passed on what a container wrote before it ended
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a container ended, as its engine tells it."""
-
-    code: int | None
-    out_of_memory: bool
-    reason: str
-    stands_still: bool = False
-    """Whether its processes are there, and will write no more."""
-
-    @property
-    def signal(self) -> int | None:
-        """The signal that ended it, as far as the code tells."""
-        return self.code - 128 if self.code is not None and self.code > 128 else None
-
-
-def how_it_ended(code: int | None) -> str:
-    """An exit code in words: above 128 it is the number of a signal."""
-    if code is None:
-        return "it ended"
-    return signal_words(code - 128) if code > 128 else f"exit status {code}"
 
 
 class ContainerInstance:
