@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from core.backends.container import client
+from core.backends.container import client, connection
+from core.backends.container import engine as engine_module
 from core.errors import BackendUnavailableError, ContainerStartFailedError, LambdaRuntimeError
 from core.events import BackendChanged, Event
 from core.functions import ImageConfig, LambdaFunction
@@ -70,12 +71,12 @@ async def stoker(engine: EngineUnderTest, proxy: EngineProxy, tmp_path: Path) ->
         await proxy.cut()
 
 
-def goes_offline(stoker: LambdaRuntime) -> asyncio.Event:
-    """Set once a backend has gone."""
+def goes_offline(stoker: LambdaRuntime, backend: str) -> asyncio.Event:
+    """Set once this backend has gone."""
     gone_off = asyncio.Event()
 
     def note(event: Event) -> None:
-        if isinstance(event, BackendChanged) and not event.online:
+        if isinstance(event, BackendChanged) and event.backend == backend and not event.online:
             gone_off.set()
 
     stoker.events.subscribe(note)
@@ -166,7 +167,7 @@ async def test_events_that_break_off_are_taken_up_again(
     engine: EngineUnderTest, stoker: LambdaRuntime, proxy: EngineProxy
 ) -> None:
     kept, killed = await stoker.launch("scripted", 2)
-    offline = goes_offline(stoker)
+    offline = goes_offline(stoker, engine.name)
 
     async def deaf(request: Request) -> bool:
         request.answer(500, "no events today")
@@ -189,7 +190,7 @@ async def test_what_a_container_writes_is_heard_again_after_a_break(
     stoker: LambdaRuntime, proxy: EngineProxy, engine: EngineUnderTest
 ) -> None:
     (instance,) = await stoker.launch("scripted")
-    offline = goes_offline(stoker)
+    offline = goes_offline(stoker, engine.name)
     await proxy.cut()
     await offline.wait()
     await online(stoker, engine.name)
@@ -267,6 +268,66 @@ async def test_an_engine_that_hangs_is_offline_and_keeps_nobody_waiting(
         assert engine.containers(runtime.owner_id) == set()
         await proxy.cut()
         made.clear()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stoker looks after a call that waits at once, not after ten seconds."""
+    monkeypatch.setattr(engine_module, "_LATE", 0.1)
+    monkeypatch.setattr(connection, "_ALIVE", 1)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_close_does_not_wait_for_an_engine_that_answers_nobody(
+    engine: EngineUnderTest, proxy: EngineProxy, tmp_path: Path
+) -> None:
+    let_go = asyncio.Event()
+
+    async def hangs(request: Request) -> bool:
+        return await let_go.wait()
+
+    async with nothing_left(engine):
+        async with LambdaRuntime.open(home=tmp_path / "home", default_backend=engine.name) as runtime:
+            await online(runtime, engine.name)
+            await runtime.add_function(contained(tmp_path))
+            (instance,) = await runtime.launch("scripted")
+            proxy.when("", hangs)
+            # a removal by itself has a minute for its answer
+            async with asyncio.timeout(40):
+                await runtime.close()
+            assert "it does not answer" in runtime.backends()[engine.name].detail
+        proxy.forget()
+        let_go.set()
+        async with LambdaRuntime.open(home=tmp_path / "home") as second:
+            await online(second, engine.name)
+            await second.reap_stale()
+            await until_removed(engine, [container_of(instance)])
+        await proxy.cut()
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_call_that_takes_long_is_waited_for_while_the_engine_answers(
+    engine: EngineUnderTest, stoker: LambdaRuntime, proxy: EngineProxy
+) -> None:
+    asked = 0
+    let_go = asyncio.Event()
+
+    async def slowly(request: Request) -> bool:
+        return await let_go.wait()
+
+    async def is_there(request: Request) -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            let_go.set()
+        return True
+
+    proxy.when(CREATE, slowly)
+    proxy.when(r"GET .*/_ping", is_there)
+    offline = goes_offline(stoker, engine.name)
+    await serves(stoker)
+    assert asked >= 3
+    assert not offline.is_set()
 
 
 async def test_closed_while_the_engine_is_away_the_next_stoker_is_offered_what_is_left(

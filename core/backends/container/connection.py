@@ -25,6 +25,7 @@ _FIRST_RETRY = 0.5  # seconds
 _LAST_RETRY = 5.0
 _GLANCE = 0.5  # seconds between two looks at whether a socket has appeared, which asks nobody
 _PATIENCE = 5.0  # seconds in which an engine must have said who it is
+_ALIVE = 10  # seconds in which one that is slow with a call must have answered that it is there
 _RETURNING = 30.0  # seconds for seeing after what ran while it was away
 
 
@@ -66,6 +67,7 @@ class Connection:
         self._engines: dict[Place, Engine] = {}
         self._reason = NOT_ASKED
         self._looking: asyncio.Task[None] | None = None
+        self._checking: asyncio.Task[None] | None = None
         self._asked = asyncio.Event()
         self._closed = False
 
@@ -108,9 +110,10 @@ class Connection:
     async def aclose(self) -> None:
         """Let the engine go, and look no more."""
         self._closed = True
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.gather(self._looking, return_exceptions=True)
+        tasks = [task for task in (self._looking, self._checking) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._asked.set()
         self._let_go()
         for engine in self._engines.values():
@@ -167,7 +170,13 @@ class Connection:
         facts, host = await self._ask(place)
         engine = self._engines.get(place)
         if engine is None:
-            engine = self._engines[place] = Engine(self.name, place.url, place.tls, silent=partial(self._lost, place))
+            engine = self._engines[place] = Engine(
+                self.name,
+                place.url,
+                place.tls,
+                silent=partial(self._lost, place),
+                late=partial(self._late, place),
+            )
         engine.again()
         events = EngineEvents(engine, self._owner, happened=self._happened, broken=partial(self._lost, place))
         try:
@@ -197,6 +206,29 @@ class Connection:
             raise EngineError(self.name, "tell its version", "it does not come to an end with its answer") from error
         finally:
             engine.close()
+
+    def _late(self, place: Place) -> None:
+        """A call waits long for its answer, as it may: unless the engine answers nobody."""
+        if not self._closed and (self._checking is None or self._checking.done()):
+            checking = self._check(place)
+            self._checking = asyncio.get_running_loop().create_task(checking, name=f"see whether {self.name} answers")
+
+    async def _check(self, place: Place) -> None:
+        asked = self._engines[place]
+        other = Engine(self.name, place.url, place.tls, threads=1, timeout=_ALIVE)
+        try:
+            async with asyncio.timeout(2 * _ALIVE):
+                await other.call("answer", lambda client: client.ping())
+        except (EngineError, TimeoutError) as error:
+            if isinstance(error, EngineError) and not error.unreachable:
+                return
+            if self._now is not None and self._now.engine is asked:
+                reason = error.reason if isinstance(error, EngineError) else "it does not answer"
+                self._lost(place, reason)
+                # all that wait for it need not wait out their time
+                asked.give_up(reason)
+        finally:
+            other.close()
 
     def _lost(self, place: Place, reason: str) -> None:
         """Its events have ended, or a call got no answer: it has gone, hangs, or starts anew."""

@@ -11,6 +11,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,6 +26,7 @@ _T = TypeVar("_T")
 
 _THREADS = 8
 _TIMEOUT = 60  # seconds in which an engine must have answered a call
+_LATE = 10.0  # seconds without an answer after which somebody may see whether the engine answers at all
 _CLOSED = "Stoker has let it go"
 OLDEST_API = "1.41"
 
@@ -68,6 +70,7 @@ class Engine:
     """Calls to one engine at `url`. Every call runs on one of a few threads that only this engine uses.
 
     `silent(reason)` is called on the loop when a call got no answer: the engine may be gone, or hang.
+    `late` is called there for as long as one waits for its answer, every ten seconds.
     """
 
     def __init__(
@@ -79,12 +82,14 @@ class Engine:
         threads: int = _THREADS,
         timeout: float = _TIMEOUT,
         silent: Callable[[str], None] | None = None,
+        late: Callable[[], None] | None = None,
     ) -> None:
         self.name = name
         self.url = url
         self.tls = tls
         self._timeout = timeout
         self._silent = silent
+        self._late = late
         self._closed = False
         self._away: str | None = None
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=f"stoker-{name}")
@@ -114,8 +119,10 @@ class Engine:
         """
         self._refuse(what)
         running = self._executor.submit(self._guarded, what, work)
+        waiting = _Waiting(self._late) if self._late is not None else nullcontext()
         try:
-            return await asyncio.wrap_future(running)
+            with waiting:
+                return await asyncio.wrap_future(running)
         except EngineError as error:
             if error.unreachable and not self._closed and self._silent is not None:
                 self._silent(error.reason)
@@ -201,6 +208,25 @@ class Engine:
                 raise
         # outside of the handler: whoever keeps the failure would keep the SDK's frames, and their sockets, with it
         raise failure
+
+
+class _Waiting:
+    """While it is entered, `late` is called every ten seconds."""
+
+    def __init__(self, late: Callable[[], None]) -> None:
+        self._late = late
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(_LATE, self._again)
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _again(self) -> None:
+        self.__enter__()
+        self._late()
 
 
 def _is_cancelled() -> bool:
