@@ -29,7 +29,6 @@ from gui.workbench.failure import function_failure, own_failure
 from gui.workbench.failure_view import FailureView
 from gui.workbench.feeds import Feed, JsonFeed, TextFeed
 from gui.workbench.hex_view import HexView
-from gui.workbench.labels import CalmLabel
 from gui.workbench.live_text import LiveText
 from gui.workbench.response import LISTED
 from gui.workbench.response_actions import NARROW, ResponseActions
@@ -75,9 +74,8 @@ class ResponseView(QWidget):
     def _build(self) -> None:
         theme = self._context.theme
         mono = mono_font()
-        self._title = CalmLabel(self)
+        self._title = QLabel("Response", self)
         self._title.setProperty("role", "heading")
-        self._title.show_text("Response")
         self.segments = Segments(_VIEWS, self)
         self.segments.offer(ERROR, False)
         self.segments.chosen.connect(self.choose_view)
@@ -169,9 +167,13 @@ class ResponseView(QWidget):
     def _fit_buttons(self) -> None:
         narrow = self.width() < self.segments.width_of_all(APART) + NARROW + 56
         self.segments.set_narrow(narrow)
-        self._title.setVisible(not narrow)
-        needed = self.segments.sizeHint().width() + self.actions_row.wide + 56
-        self.actions_row.set_narrow(self.width() < needed)
+        words = self.segments.sizeHint().width()
+        one_button = self.width() < words + self.actions_row.wide + 56
+        self.actions_row.set_narrow(one_button)
+        buttons = NARROW if one_button else self.actions_row.wide
+        title = self._title.fontMetrics().horizontalAdvance(self._title.text())
+        # whole, or not at all
+        self._title.setVisible(self.width() >= title + words + buttons + 56)
 
     # --- what is shown
 

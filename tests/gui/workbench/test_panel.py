@@ -11,7 +11,7 @@ import pytest
 from PySide6.QtCore import QCoreApplication, QEvent, Qt
 from PySide6.QtGui import QGuiApplication, QTextCursor
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QInputDialog, QMenu, QPushButton
+from PySide6.QtWidgets import QInputDialog, QLabel, QMenu, QPushButton
 
 from core.errors import TooManyRequestsError
 from core.events import FunctionRemoved
@@ -577,6 +577,19 @@ async def test_an_error_that_comes_does_not_push_at_what_is_around(panel: Workbe
     before = response.minimumSizeHint().width()
     response.segments.offer("Error", True)
     assert response.minimumSizeHint().width() == before
+
+
+async def test_the_heading_of_a_response_is_whole_or_not_there(panel: WorkbenchPanel) -> None:
+    panel.show_function("words")
+    assert panel.current is not None
+    response = panel.current.response
+    (heading,) = [each for each in response.findChildren(QLabel) if each.text() == "Response"]
+    seen = set()
+    for width in range(1_400, 700, -20):
+        panel.resize(width, 330)
+        assert not heading.isVisible() or heading.width() >= heading.sizeHint().width(), width
+        seen.add(heading.isVisible())
+    assert seen == {True, False}
 
 
 async def test_no_two_buttons_sound_alike(panel: WorkbenchPanel) -> None:
