@@ -17,6 +17,7 @@ from core.errors import InvalidRequestError
 
 __all__ = [
     "ACCOUNT",
+    "HOST_ALIAS",
     "LATEST",
     "REGION",
     "LayerTarget",
@@ -35,6 +36,9 @@ ACCOUNT = "000000000000"
 
 REGION = "us-east-1"
 """The region that local ARNs name, and that functions see unless their environment says otherwise."""
+
+HOST_ALIAS = "host.docker.internal"
+"""Under what name a function in a container finds the machine that Stoker runs on."""
 
 LATEST = "$LATEST"
 

@@ -34,7 +34,6 @@ _ADVICE: tuple[tuple[type[LambdaRuntimeError], str], ...] = (
     (ZipExtractionFailedError, "Edit the function and choose an archive without this fault."),
     (FunctionNotFoundError, "It was removed. Add it again, or choose another function."),
     (RuntimeClosedError, "Stoker is closing. Start it again to invoke."),
-    (ContainerStartFailedError, "See the last lines it wrote, below. Then invoke again."),
     (InvocationFailedError, "Its instance was ended. Invoke again; the next one gets a fresh instance."),
 )
 
@@ -75,6 +74,8 @@ def own_failure(error: BaseException) -> Failure:
             f"Start {error.backend}: Stoker connects by itself once it answers. "
             "Or edit the function (F2) and choose another backend."
         )
+    if isinstance(error, ContainerStartFailedError):
+        advice = "See the last lines it wrote, below. Then invoke again." if error.log_tail else "Then invoke again."
     if not advice:
         advice = "Invoke again. If it stays, the details say where it happened."
     log_tail = error.log_tail if isinstance(error, ContainerStartFailedError) else ()

@@ -29,7 +29,7 @@ from tests.core.waiting import until
 from tests.engines.engine import ENGINES, EngineUnderTest
 from tests.engines.gate_service import GateService, gate_service
 
-__all__ = ["BACKENDS", "BackendUnderTest", "Bench", "in_containers", "in_processes", "listening", "steps"]
+__all__ = ["BACKENDS", "BackendUnderTest", "Bench", "in_containers", "in_processes", "limits", "listening", "steps"]
 
 BACKENDS = ("process", *ENGINES)
 
@@ -195,3 +195,10 @@ class BackendUnderTest:
                 thread.join(10)
                 assert not thread.is_alive(), f"a thread is left: {thread.name}"
         gc.collect()
+
+
+def limits() -> list[Any]:
+    """For containers of a test's own: Podman gives others more than every machine lets it."""
+    from docker.types import Ulimit
+
+    return [Ulimit(name="nofile", soft=1024, hard=1024), Ulimit(name="nproc", soft=1024, hard=1024)]

@@ -20,8 +20,10 @@ import pytest_asyncio
 
 from core.errors import ContainerStartFailedError
 from core.events import Event, InstanceLogged, InstancePhaseChanged
+from core.functions import ImageConfig, LambdaFunction
 from core.instances import InstanceState
-from tests.engines.conformance import BackendUnderTest, Bench, in_containers, steps
+from tests.engines.base_image import image_names
+from tests.engines.conformance import BackendUnderTest, Bench, in_containers, limits, steps
 
 pytestmark = in_containers
 
@@ -236,6 +238,62 @@ async def test_where_the_way_is_forced_and_blocked_the_launch_fails_and_says_why
             await bench.runtime.launch("scripted")
         assert f"{addresses[0]} {reason}" in str(failed.value)
         assert bench.runtime.instances() == []
+
+
+@pytest.fixture
+def without_bash(backend: BackendUnderTest) -> Iterator[str]:
+    """An image in which nothing can find out by a connection of its own whether there is a way."""
+    assert backend.engine is not None
+    client = backend.engine.client
+    name = f"stoker-test/{uuid.uuid4().hex[:12]}"
+    made = client.create_container(
+        image_names("provided.al2023")[0], entrypoint=["/bin/rm", "-f", "/bin/bash", "/usr/bin/bash"], command=[],
+        host_config=client.create_host_config(ulimits=limits()),
+    )  # fmt: skip
+    try:
+        client.start(made["Id"])
+        assert client.wait(made["Id"])["StatusCode"] == 0
+        client.commit(made["Id"], name, "1")
+    finally:
+        client.remove_container(made["Id"], force=True)
+    yield f"{name}:1"
+    client.remove_image(f"{name}:1", force=True)
+
+
+async def test_a_slow_runtime_is_not_taken_for_one_that_cannot_connect(
+    backend: BackendUnderTest, without_bash: str
+) -> None:
+    async with backend.open(init_timeout=2) as bench:
+        slow = LambdaFunction(
+            function_name="slow",
+            package_type="Image",
+            image_uri=without_bash,
+            image_config=ImageConfig(entry_point=("/usr/bin/python3", "-IS", "-c", _SLOW), command=("none",)),
+            timeout=30,
+            memory_size=256,
+        )
+        await bench.runtime.add_function(slow)
+        result = await bench.runtime.invoke("slow", b"1")
+        assert (result.function_error, result.payload) == (None, b"1")
+        (instance,) = bench.runtime.instances()
+        assert "transport" not in instance.details
+        assert "started once more" in instance.details["init"]
+        await bench.scripted()
+        (other,) = await bench.runtime.launch("scripted")
+        assert bench.runtime_api(other) is not None
+
+
+_SLOW = """
+import http.client, os, time
+time.sleep(4)
+while True:
+    api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+    api.request("GET", "/2018-06-01/runtime/invocation/next")
+    event = api.getresponse()
+    request, body = event.headers["Lambda-Runtime-Aws-Request-Id"], event.read()
+    api.request("POST", f"/2018-06-01/runtime/invocation/{request}/response", body)
+    api.getresponse().read()
+"""
 
 
 async def test_where_the_way_is_open_it_is_taken_and_remembered(bench: Bench) -> None:

@@ -67,11 +67,15 @@ async def test_layers_are_merged_in_opt(bench: Bench, tmp_path: Path) -> None:
     }
 
 
-async def test_a_custom_runtime_is_the_packages_own_bootstrap(bench: Bench, tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["code", "layer"])
+async def test_a_custom_runtime_is_the_bootstrap_of_the_package_or_a_layer(
+    bench: Bench, tmp_path: Path, where: str
+) -> None:
     # a shell script: no interpreter but the system's own is needed to speak HTTP
-    code = tmp_path / "shell"
+    code, of_layer = tmp_path / "shell", tmp_path / "shell-layer"
     code.mkdir()
-    bootstrap = code / "bootstrap"
+    of_layer.mkdir()
+    bootstrap = (code if where == "code" else of_layer) / "bootstrap"
     bootstrap.write_text(
         "#!/bin/bash\n"
         "host=${AWS_LAMBDA_RUNTIME_API%:*} port=${AWS_LAMBDA_RUNTIME_API##*:}\n"
@@ -93,7 +97,14 @@ async def test_a_custom_runtime_is_the_packages_own_bootstrap(bench: Bench, tmp_
     bootstrap.chmod(0o755)
     (code / "data.txt").write_text("and its files")
     await bench.runtime.add_function(
-        LambdaFunction(function_name="shell", runtime="provided.al2023", handler="my.handler", code=code, timeout=20)
+        LambdaFunction(
+            function_name="shell",
+            runtime="provided.al2023",
+            handler="my.handler",
+            code=code,
+            layers=[Layer("shell", of_layer)] if where == "layer" else [],
+            timeout=20,
+        )
     )
     for _ in range(2):
         result = await bench.runtime.invoke("shell")
@@ -238,3 +249,14 @@ async def test_an_images_entry_point_and_working_directory_can_be_others(bench: 
     result = await bench.runtime.invoke("image", b"1")
     assert result.function_error is None
     assert json.loads(result.payload) == {"event": 1, "where": "/srv/app", "arguments": ["app.handler"]}
+
+
+@in_containers
+async def test_an_entry_point_by_itself_keeps_the_images_command(bench: Bench, image: str) -> None:
+    config = ImageConfig(
+        entry_point=("/usr/bin/env", "PYTHONPATH=/var/runtime", "/var/lang/bin/python3.11", "-m", "awslambdaric")
+    )
+    await bench.runtime.add_function(image_function(image, config))
+    result = await bench.runtime.invoke("image", b"1")
+    assert result.function_error is None
+    assert json.loads(result.payload)["arguments"] == ["app.handler"]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.engines.base_image import image_names
-from tests.engines.conformance import Bench, in_containers, steps
+from tests.engines.conformance import Bench, in_containers, limits, steps
 
 pytestmark = in_containers
 
@@ -68,6 +68,32 @@ async def test_a_function_has_no_privileges_and_lambdas_limits(bench: Bench, tmp
     }
 
 
+async def test_a_function_starts_no_more_processes_and_threads_than_lambda_allows(bench: Bench) -> None:
+    source = """
+        import threading
+
+        def handler(event, context):
+            end = threading.Event()
+            started = []
+            try:
+                for _ in range(1100):
+                    thread = threading.Thread(target=end.wait)
+                    thread.start()
+                    started.append(thread)
+            except RuntimeError as error:
+                return [len(started), str(error)]
+            finally:
+                end.set()
+                for thread in started:
+                    thread.join()
+            return [len(started), "all of them"]
+    """
+    await bench.python(source, memory_size=512)
+    count, error = json.loads((await bench.runtime.invoke("python")).payload)
+    assert error == "can't start new thread"
+    assert 900 < count < 1024
+
+
 async def test_a_full_tmp_leaves_the_functions_memory_alone(bench: Bench) -> None:
     source = """
         def handler(event, context):
@@ -120,19 +146,13 @@ async def stranger(bench: Bench) -> AsyncIterator[str]:
     client = bench.engine.client
     made = await asyncio.to_thread(
         client.create_container, image_names("python3.11")[0], entrypoint=["/bin/sleep", "600"],
-        host_config=client.create_host_config(ulimits=_limits()),
+        host_config=client.create_host_config(ulimits=limits()),
     )  # fmt: skip
     try:
         await asyncio.to_thread(client.start, made["Id"])
         yield str(made["Id"])
     finally:
         await asyncio.to_thread(client.remove_container, made["Id"], force=True)
-
-
-def _limits() -> list[Any]:
-    from docker.types import Ulimit
-
-    return [Ulimit(name="nofile", soft=1024, hard=1024), Ulimit(name="nproc", soft=1024, hard=1024)]
 
 
 async def intrude(bench: Bench, container: str, host: str, port: int) -> str:

@@ -250,11 +250,11 @@ async def test_who_is_no_engine_is_told_so_and_nothing_hangs(
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("unix:///nowhere/at/all.sock", "not found"),
+        ("unix:///nowhere/at/all.sock", "nothing is at unix:///nowhere/at/all.sock (DOCKER_HOST)"),
         ("tcp://127.0.0.1:1", "connection refused"),
         ("tcp://[::1", "tcp://[::1 is no address"),
         ("gopher://x", "gopher"),
-        ("ssh://nobody@localhost", "paramiko"),
+        ("ssh://nobody@localhost", "ssh:// are not supported"),
     ],
 )
 async def test_an_address_that_leads_nowhere_is_told_in_plain_words(url: str, words: str) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import platform
 import tarfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -143,6 +145,24 @@ async def test_a_function_that_is_added_has_its_image_pulled_ahead(
         result = await runtime.invoke("pictured")
         assert result.payload == b'"from an image"'
         assert "pull" not in result.phases
+
+
+async def test_an_image_for_another_architecture_is_none(
+    engine: EngineUnderTest, registry: LocalRegistry, tmp_path: Path
+) -> None:
+    here = "arm64" if platform.machine() in {"arm64", "aarch64"} else "amd64"
+    name = f"{registry.address}/stoker-test/only-here:1"
+    engine.client.tag(_IMAGE, *name.rsplit(":", 1))
+    try:
+        async with stoker(engine, tmp_path / "home") as runtime:
+            other = "x86_64" if here == "arm64" else "arm64"
+            await runtime.add_function(replace(image_function(name), architecture=other))
+            with pytest.raises(ImagePullError, match=f"{engine.name} has it for {here} only"):
+                await runtime.prepull("pictured")
+            with pytest.raises(ContainerStartFailedError, match=f"{engine.name} has it for {here} only"):
+                await runtime.invoke("pictured")
+    finally:
+        remove(engine, name)
 
 
 async def test_a_launch_that_misses_its_image_pulls_it_and_says_how_long_that_took(

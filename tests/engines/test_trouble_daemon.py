@@ -156,7 +156,7 @@ async def test_one_that_starts_after_stoker(case: Case, tmp_path: Path) -> None:
     case.daemon.socket.unlink(missing_ok=True)
     async with LambdaRuntime.open(home=tmp_path / "home", default_backend=name) as runtime:
         await runtime.add_function(contained(tmp_path))
-        with pytest.raises(BackendUnavailableError, match=f"backend {name}: not found"):
+        with pytest.raises(BackendUnavailableError, match=f"backend {name}: nothing is at unix://"):
             await runtime.invoke("scripted", b"{}")
         assert await runtime.reap_stale(dry_run=True) == []
         await asyncio.to_thread(case.daemon.start)

@@ -101,10 +101,29 @@ class BringUp:
             except HostUnreachableError as error:
                 if self._forced is Way.HOST:
                     raise ContainerStartFailedError(function.function_name, error.reason) from error
-                _log.warning("%s: %s; responses are %s", self._around.backend, error.reason, BUFFERED)
-                self.way = Way.IMAGE
-                current_launch().note("transport", f"{BUFFERED}: {error.reason}")
+                return await self._fall_back(function, engine, parts, error)
         return await self._launch(function, engine, parts, Way.IMAGE)
+
+    async def _fall_back(
+        self,
+        function: LambdaFunction,
+        engine: Connected,
+        parts: tuple[Archive | None, Sequence[Archive], str],
+        unreachable: HostUnreachableError,
+    ) -> WarmInstance:
+        """By the image's own emulator. Only what has worked is remembered, for all functions of the engine."""
+        try:
+            warm = await self._launch(function, engine, parts, Way.IMAGE)
+        except (ContainerStartFailedError, InitFailedError) as error:
+            if unreachable.slow is not None:
+                # neither way: it was the runtime that was slow
+                raise _init_failed(function, unreachable.slow, ()) from error
+            raise
+        if not self._proven:
+            self.way = Way.IMAGE
+            _log.warning("%s: %s; responses are %s", self._around.backend, unreachable.reason, BUFFERED)
+        current_launch().note("transport", f"{BUFFERED}: {unreachable.reason}")
+        return warm
 
     async def _launch(
         self,
@@ -198,9 +217,15 @@ class BringUp:
         self, instance: ContainerInstance, engine: Connected, specification: Specification
     ) -> None:
         """Create the container. Its image is fetched, and code copied, only once the engine says that it must be."""
-        launch, name = current_launch(), instance.function.function_name
+        launch, function = current_launch(), instance.function
+        name, images = function.function_name, self._around.images
         pulled = False
         try:
+            if function.architecture != engine.facts.architecture:
+                # an engine may run another architecture's image without a word
+                launch.phase("pull")
+                await images.ensure(engine.engine, specification.image, specification.platform)
+                launch.phase("create")
             while True:
                 specification = replace(specification, copied=self._sees_files is False)
                 try:
@@ -210,7 +235,7 @@ class BringUp:
                         self._copies(error.reason)
                     elif error.missing and "image" in error.reason.lower() and not pulled:
                         launch.phase("pull")
-                        await self._around.images.fetch(engine.engine, specification.image, specification.platform)
+                        await images.fetch(engine.engine, specification.image, specification.platform)
                         pulled = True
                     else:
                         raise
@@ -253,11 +278,15 @@ class BringUp:
             else:
                 await instance.ready(timeout)
         except InitError as error:
-            raise InitFailedError(
-                instance.function.function_name,
-                error.error_type,
-                error.payload,
-                reason=str(error),
-                log_tail=tuple(instance.tail),
-                timed_out=error.timed_out,
-            ) from error
+            raise _init_failed(instance.function, error, tuple(instance.tail)) from error
+
+
+def _init_failed(function: LambdaFunction, error: InitError, tail: tuple[str, ...]) -> InitFailedError:
+    return InitFailedError(
+        function.function_name,
+        error.error_type,
+        error.payload,
+        reason=str(error),
+        log_tail=tail,
+        timed_out=error.timed_out,
+    )

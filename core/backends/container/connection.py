@@ -161,10 +161,14 @@ class Connection:
             reason = reason or f"{why} ({place.found_by})"
             if (engine := self._engines.get(place)) is not None:
                 engine.give_up(why)
-        before, self._reason = self._reason, reason or "not found"
+        before, self._reason = self._reason, reason or self._nowhere()
         if self._asked.is_set() and before != self._reason:
             self._changed()
         return False
+
+    def _nowhere(self) -> str:
+        named = next((place for place in self._places if not place.usual), None)
+        return f"nothing is at {named.url} ({named.found_by})" if named is not None else "not found"
 
     async def _enter(self, place: Place) -> None:
         facts, host = await self._ask(place)

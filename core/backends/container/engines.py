@@ -28,6 +28,10 @@ class Place:
     tls: Tls | None = None
     trouble: str = ""
 
+    def __post_init__(self) -> None:
+        if self.url.startswith("ssh://"):
+            object.__setattr__(self, "trouble", "engines behind ssh:// are not supported")
+
     @property
     def vacant(self) -> bool:
         """Whether certainly nobody is there: it is a socket's path, and nothing has that path."""

@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -73,7 +73,7 @@ class Images:
 
     async def ensure(self, engine: Engine, image: str, platform: str) -> None:
         """Fetch the image unless it is there. Raises PullFailedError, EngineError."""
-        if not await engine.call(f"look for the image {image}", lambda client: _present(client, image)):
+        if not await engine.call(f"look for the image {image}", lambda client: _present(client, image, platform)):
             await self.fetch(engine, image, platform)
 
     async def fetch(self, engine: Engine, image: str, platform: str) -> None:
@@ -136,16 +136,22 @@ class Images:
                         running.telling = loop.call_later(_BETWEEN, self._tell, running, layers)
             self._tell(running, layers)
             # an engine may end the connection early: only the image itself proves that it came
-            if not await engine.call(f"look for the image {image}", lambda client: _present(client, image)):
+            if not await engine.call(f"look for the image {image}", lambda client: _present(client, image, platform)):
                 raise StreamRefusedError("the engine stopped before it had all of it")
-        except StreamRefusedError as error:
-            self._ended(key, PullState.FAILED, error.reason)
-        except EngineError as error:
-            self._ended(key, PullState.FAILED, error.reason)
+        except (StreamRefusedError, EngineError) as error:
+            await self._failed(engine, key, error.reason)
         except OSError as error:
-            self._ended(key, PullState.FAILED, (error.strerror or str(error)).lower())
+            await self._failed(engine, key, (error.strerror or str(error)).lower())
         else:
             self._ended(key, PullState.DONE, "")
+
+    async def _failed(self, engine: Engine, key: tuple[str, str], reason: str) -> None:
+        image, _ = key
+        with suppress(EngineError):
+            there = await engine.call(f"look for the image {image}", lambda client: _architecture(client, image))
+            if there:
+                reason = f"{reason}; {self._backend} has it for {there} only"
+        self._ended(key, PullState.FAILED, reason)
 
     def _tell(self, running: _Running, layers: _Layers) -> None:
         running.told()
@@ -202,14 +208,19 @@ class _Layers:
         return sum(total for _, total in self._bytes.values())
 
 
-def _present(client: Any, image: str) -> bool:
+def _present(client: Any, image: str, platform: str) -> bool:
+    found = _architecture(client, image)
+    return found is not None and (not found or platform.endswith(f"/{found}"))
+
+
+def _architecture(client: Any, image: str) -> str | None:
+    """For what the image of that name is, as an engine names it, where it says so; None where there is none."""
     from docker.errors import NotFound
 
     try:
-        client.inspect_image(image)
+        return str(client.inspect_image(image).get("Architecture") or "")
     except NotFound:
-        return False
-    return True
+        return None
 
 
 def _target(image: str, platform: str) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from core.backends.container.labels import Labels, container_name
 from core.backends.environment import CREDENTIALS, lambda_variables
 from core.limits import RESERVED_ENVIRONMENT
+from core.names import HOST_ALIAS
 from core.runtimes import RuntimeFamily
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from core.functions import LambdaFunction
 
 __all__ = [
-    "HOST_ALIAS",
     "Mounted",
     "Specification",
     "command_of",
@@ -34,9 +34,6 @@ __all__ = [
     "on_host",
     "platform_of",
 ]
-
-HOST_ALIAS = "host.docker.internal"
-"""Under what name a container finds the machine that Stoker runs on."""
 
 TASK_ROOT = "/var/task"
 LAYERS_ROOT = "/opt"
@@ -105,6 +102,8 @@ class Specification:
             mounts=[Mount(m.target, str(m.source), type="bind", read_only=True) for m in mounted],
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
+            # the kernel minds nproc for no process of root's, as most images' are
+            pids_limit=_PROCESSES,
             ulimits=[
                 Ulimit(name="nofile", soft=_OPEN_FILES, hard=_OPEN_FILES),
                 Ulimit(name="nproc", soft=_PROCESSES, hard=_PROCESSES),
@@ -114,9 +113,14 @@ class Specification:
             restart_policy=None,
             **extra,
         )
+        command = self.command
+        if self.entrypoint is not None and command is None:
+            # an engine drops the image's own together with its entry point; on Lambda each is replaced by itself
+            image: Any = client
+            command = (image.inspect_image(self.image).get("Config") or {}).get("Cmd")
         created = client.create_container(
             self.image,
-            command=list(self.command) if self.command is not None else None,
+            command=list(command) if command is not None else None,
             entrypoint=list(self.entrypoint) if self.entrypoint is not None else None,
             working_dir=self.working_directory,
             environment=self.environment,
@@ -194,13 +198,17 @@ def command_of(function: LambdaFunction) -> tuple[Sequence[str] | None, Sequence
 
 
 def mounts_of(function: LambdaFunction, code: Path | None, layers: Path | None) -> list[Mounted]:
-    """Where code and layers are seen: a custom runtime's own `bootstrap` lies where Lambda looks for it."""
+    """Where code and layers are seen: a custom runtime's `bootstrap`, of either, lies where the image looks for it.
+
+    Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html
+    """
     found = []
     if code is not None:
         found.append(Mounted(code, TASK_ROOT))
         runtime = function.runtime_info
         if runtime is not None and runtime.family is RuntimeFamily.PROVIDED:
-            found.append(Mounted(code, _CUSTOM_ROOT))
+            in_layer = layers is not None and not (code / "bootstrap").exists() and (layers / "bootstrap").exists()
+            found.append(Mounted(layers if in_layer and layers is not None else code, _CUSTOM_ROOT))
     if layers is not None:
         found.append(Mounted(layers, LAYERS_ROOT))
     return found

@@ -38,11 +38,15 @@ class Way(StrEnum):
 
 
 class HostUnreachableError(Exception):
-    """A container cannot connect to this machine; `reason` says how that was seen."""
+    """A container cannot connect to this machine; `reason` says how that was seen.
 
-    def __init__(self, reason: str) -> None:
+    `slow` where nothing but the end of its time showed it: the runtime may only have been slow.
+    """
+
+    def __init__(self, reason: str, slow: InitError | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.slow = slow
 
 
 async def ready_or_unreachable(instance: ContainerInstance, address: str, timeout: float) -> None:
@@ -62,7 +66,7 @@ async def ready_or_unreachable(instance: ContainerInstance, address: str, timeou
         except InitError as error:
             if not instance.reached.is_set():
                 if error.timed_out:
-                    raise HostUnreachableError(f"nothing connected to {address} within {timeout:g} s") from error
+                    raise HostUnreachableError(f"nothing connected to {address} within {timeout:g} s", error) from error
                 # a runtime that cannot connect may end before anything else could be tried in its container
                 if error.exited and (reason := await _blocked_beside(instance, address)) is not None:
                     raise HostUnreachableError(reason) from error

@@ -47,6 +47,9 @@ def refusal(guard: Guard, exchange: Exchange) -> int | None:
         "[::1]:9001",
         "[0:0:0:0:0:0:0:1]:9001",
         "127.0.0.1:",
+        # as functions in containers know this machine
+        "host.docker.internal:9001",
+        "host.containers.internal:9001",
     ],
 )
 def test_names_of_this_machine_are_answered(host: str) -> None:
@@ -62,6 +65,8 @@ def test_names_of_this_machine_are_answered(host: str) -> None:
         "127.0.0.1.evil.example",
         "localhost.evil.example",
         "evillocalhost",
+        "evil.host.docker.internal",
+        "host.docker.internal.evil.example",
         "127.0.0.1@evil.example",
         "127.0.0.1:80@evil.example",
         "evil.example@127.0.0.1",
