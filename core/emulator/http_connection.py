@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection as an asyncio protocol: heads by `http_heads` or h11, bodies by our own decoders.
+"""One HTTP/1.1 connection as an asyncio protocol: heads by `http_head_reader`, bodies by our own decoders.
 
 Nothing in here knows of Lambda. A request becomes an `Exchange` as soon as its head is complete; the
 handler is called synchronously with it and answers now or later.
@@ -19,7 +19,8 @@ import h11
 from .http_body import Body
 from .http_decoders import ChunkedDecoder, Decoder, LengthDecoder
 from .http_exchange import CHUNKED, Exchange, Limits
-from .http_heads import REASONS, RequestHead, encoded, judged, last_chunk, read_request, write_response
+from .http_head_reader import BadHeadError, HeadReader
+from .http_heads import REASONS, RequestHead, encoded, last_chunk, write_response
 from .lazy_timer import LazyTimer
 
 __all__ = ["HttpConnection", "Owner"]
@@ -30,7 +31,6 @@ _LINGER_CUT = 10.0  # seconds in which a peer may read what there was of a respo
 _DISCARD_MOST = 64 * 1024 * 1024  # bytes of an unwanted body that are let go by to keep a connection
 _PIPELINED_MOST = 64 * 1024
 _TOGETHER = 64 * 1024  # bytes of a body up to which it is copied behind its head, so that they go out as one
-_REMEMBERED = 1024  # bytes of a head up to which it is kept, to know it again
 _AHEAD = 32  # requests sent ahead that are served in one turn of the loop
 
 
@@ -61,10 +61,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._parser = self._new_parser()
-        self._plain: bytes | None = None  # the request's head, of which h11 has not heard
-        self._seen: dict[bool, tuple[bytes, RequestHead]] = {}  # the last head with a body, and without
-        self._chunked = False  # the response to it
+        self._heads = HeadReader(owner.limits)
+        self._chunked = False  # the response to a plain head
         self._exchange: Exchange | None = None
         self._body_over = True
         self._pending = b""  # received after the request that is being served
@@ -72,8 +70,6 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._ignored = 0
         self._closing = False
         self._eof = False
-        self._in_head = False
-        self._head_got = 0  # bytes of a head that has not come whole
         self._parsing = False
         self._read_paused = False
         self._clock = LazyTimer()
@@ -156,7 +152,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         if self.lost or self._closing:
             return 0, 0.0
         if self._exchange is None:
-            return 1 if self._in_head else 0, self._quiet_since
+            return 1 if self._heads.partial else 0, self._quiet_since
         if self._write_paused:
             return 3, self._quiet_since
         body = self._exchange.body
@@ -165,7 +161,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     def retire(self) -> None:
         """Serve the request that is under way and no other: a connection without one closes now."""
         self._retired = True
-        if self._exchange is None and not self._in_head:
+        if self._exchange is None and not self._heads.partial:
             self._close_soon()
 
     def fileno(self) -> int:
@@ -182,7 +178,7 @@ class HttpConnection(asyncio.BufferedProtocol):
 
     def cut(self) -> None:
         """Close without completing the response, once what was written of it is out."""
-        if self._parser.their_http_version == b"1.0":
+        if self._heads.parser.their_http_version == b"1.0":
             self._reset()  # to such a peer a mere close is the end of the body
             return
         self._close_soon()
@@ -210,9 +206,6 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._exchange.body.drain(on)
 
     # requests
-
-    def _new_parser(self) -> h11.Connection:
-        return h11.Connection(h11.SERVER, max_incomplete_event_size=self._owner.limits.head_size)
 
     def _received(self, data: bytes | bytearray, end: int) -> None:
         if self._closing:
@@ -278,53 +271,21 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._parse(pending)
 
     def _parse_one(self, data: bytes) -> None:
-        limit = self._owner.limits.head_size
-        plain = None if self._in_head else self._seen_before(data) or read_request(data)
-        if plain is not None:
-            self._stop_watch()
-            if plain.end > limit:
-                self._refuse(431, "a head that is too large")
-                return
-            self._plain = data[: plain.end]
-            if plain.end <= _REMEMBERED:
-                self._seen[plain.length == 0] = self._plain, plain
-            self._begin(plain, data[plain.end :])
-            return
+        partial = self._heads.partial
         try:
-            self._parser.receive_data(data)
-            event = self._parser.next_event()
-        except h11.RemoteProtocolError as error:
-            self._refuse(error.error_status_hint, str(error))
+            found = self._heads.read(data)
+        except BadHeadError as error:
+            self._refuse(error.status, str(error))
             return
-        if event is h11.NEED_DATA:
-            if not self._in_head:
-                self._in_head = True
-                self._watch(self._owner.limits.head_timeout)
-            self._head_got += len(data)
-            return
-        if not isinstance(event, h11.Request):
-            self._refuse(400, "not a request")
-            return
-        rest = self._parser.trailing_data[0]
-        size, self._head_got = self._head_got + len(data) - len(rest), 0
-        self._in_head = False
-        self._stop_watch()
-        if size > limit:
-            # h11 minds the size of a head only while it is not whole
-            self._refuse(431, "a head that is too large")
-            return
-        self._begin(judged(event), rest)
-
-    def _seen_before(self, data: bytes) -> RequestHead | None:
-        """The head that `data` begins with, if it is one of the last: many a client sends the same again and again."""
-        for head, found in self._seen.values():
-            if data.startswith(head):
-                return found
-        return None
+        if found is not None:
+            self._clock.stop()
+            self._begin(*found)
+        elif not partial:
+            self._watch(self._owner.limits.head_timeout)
 
     def _begin(self, head: RequestHead, rest: bytes) -> None:
         size = head.length
-        if size is not None and size <= len(rest) and self._plain is not None:
+        if size is not None and size <= len(rest) and self._heads.plain is not None:
             # a handler that finds the body there need not wait for it
             body = Body.whole(rest[:size])
             rest = rest[size:]
@@ -336,7 +297,7 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._ignored = 0
         self._body_over = body.ended
         self._pending = rest if body.ended else b""
-        if self._plain is None and self._parser.they_are_waiting_for_100_continue and not body.ended:
+        if self._heads.plain is None and self._heads.parser.they_are_waiting_for_100_continue and not body.ended:
             self._send(h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue"))
         try:
             self._owner.handle(exchange)
@@ -352,7 +313,7 @@ class HttpConnection(asyncio.BufferedProtocol):
     def _refuse(self, status: int, reason: str) -> None:
         """Answer what is not HTTP, and close."""
         _log.debug("refused a connection from %s: %s", self.peer, reason)
-        if self._parser.our_state is h11.IDLE or self._parser.our_state is h11.SEND_RESPONSE:
+        if self._heads.parser.our_state is h11.IDLE or self._heads.parser.our_state is h11.SEND_RESPONSE:
             phrase = REASONS.get(status, b"Bad Request")
             self._send(
                 h11.Response(
@@ -374,13 +335,10 @@ class HttpConnection(asyncio.BufferedProtocol):
                 self._watch(self._owner.limits.unwanted_timeout)
                 exchange.body.discard()
             return
-        if self._eof or self._retired or (self._plain is None and self._parser.our_state is not h11.DONE):
+        if self._eof or self._retired or not self._heads.renew():
             self._close_soon()
             return
         self._exchange = None
-        if self._plain is None:
-            self._parser = self._new_parser()
-        self._plain = None
         self._quiet_since = self._loop.time()
         if self._write_paused:
             # who does not take the answers gets no more of them
@@ -413,28 +371,28 @@ class HttpConnection(asyncio.BufferedProtocol):
         exchange.started = True
         if (self._retired or exchange.body.error is not None) and not any(name == "connection" for name, _ in headers):
             headers.append(("connection", "close"))
-        if self._plain is not None:
+        if self._heads.plain is not None:
             head = write_response(status, headers)
             if head is not None:
                 self._chunked = headers[-1:] == [CHUNKED]
                 self._write_head(head, body)
                 return
-            self._tell_h11()
+            self._heads.tell_h11()
         response = h11.Response(
             status_code=status,
             headers=encoded(headers),
             reason=REASONS.get(status, b""),
         )
-        head = self._parser.send(response) or b""
+        head = self._heads.parser.send(response) or b""
         if body and exchange.method != "HEAD":
-            self._parser.send_with_data_passthrough(h11.Data(data=body))
+            self._heads.parser.send_with_data_passthrough(h11.Data(data=body))
             self._write_head(head, body)
         else:
             self._write(head)
 
     def send_ours(self, exchange: Exchange, lines: str, body: bytes) -> None:
         """The same for a 200 whose header lines are sure to be well-formed, and its whole body."""
-        if self._plain is None or self._retired or exchange.body.error is not None:
+        if self._heads.plain is None or self._retired or exchange.body.error is not None:
             fields = [line.partition(": ") for line in lines.split("\r\n")[:-1]]
             self.send_head(exchange, 200, [(name, value) for name, _, value in fields], body)
             return
@@ -450,19 +408,12 @@ class HttpConnection(asyncio.BufferedProtocol):
             self._write(head)
             self._write(body)
 
-    def _tell_h11(self) -> None:
-        """From here on the exchange is h11's: what is answered is not plain."""
-        assert self._plain is not None, "it has been told"
-        self._parser.receive_data(self._plain)
-        self._parser.next_event()
-        self._plain = None
-
     def send_data(self, exchange: Exchange, data: bytes) -> None:
         """Write a piece of a response's body."""
         if exchange is not self._exchange or exchange.finished or self.lost or not data or exchange.method == "HEAD":
             return
-        if self._plain is None:
-            pieces = self._parser.send_with_data_passthrough(h11.Data(data=data)) or ()
+        if self._heads.plain is None:
+            pieces = self._heads.parser.send_with_data_passthrough(h11.Data(data=data)) or ()
         else:
             pieces = [b"%x\r\n" % len(data), data, b"\r\n"]
         # a piece at a time would reach the peer a piece at a time
@@ -477,12 +428,12 @@ class HttpConnection(asyncio.BufferedProtocol):
         if self.lost:
             return
         fields = encoded(trailers)
-        if self._plain is not None:
+        if self._heads.plain is not None:
             if self._chunked:
                 self._write(last_chunk(fields))
             self._next_cycle()
             return
-        if self._parser.their_http_version == b"1.0":
+        if self._heads.parser.their_http_version == b"1.0":
             fields = []  # it has no chunks, hence no trailers
         self._send(h11.EndOfMessage(headers=fields))
         self._next_cycle()
@@ -495,7 +446,7 @@ class HttpConnection(asyncio.BufferedProtocol):
             await writer
 
     def _send(self, event: h11.Event) -> None:
-        data = self._parser.send(event)
+        data = self._heads.parser.send(event)
         if data:
             self._write(data)
 
@@ -529,11 +480,8 @@ class HttpConnection(asyncio.BufferedProtocol):
         elif not self.lost:
             self._clock.set(seconds, self._too_slow)
 
-    def _stop_watch(self) -> None:
-        self._clock.stop()
-
     def _too_slow(self) -> None:
-        if self._in_head and not self._closing:
+        if self._heads.partial and not self._closing:
             self._refuse(408, "its request took too long")
         else:
             self.abort()

@@ -170,7 +170,7 @@ async def test_a_head_that_comes_whole_is_held_to_the_same_size(special: bytes, 
             if pieces == 2:
                 await client.send(data[:900])
                 async with asyncio.timeout(5):
-                    while not any(each._in_head for each in server._connections):  # noqa: ASYNC110 - nothing tells of half a head
+                    while not any(each._heads.partial for each in server._connections):  # noqa: ASYNC110 - nothing tells of half a head
                         await asyncio.sleep(0)
                 data = data[900:]
             await client.send(data)
