@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-import struct
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Protocol, cast
+from typing import Protocol
 
 import h11
 
@@ -21,7 +19,7 @@ from .http_decoders import ChunkedDecoder, Decoder, LengthDecoder
 from .http_exchange import CHUNKED, Exchange, Limits
 from .http_head_reader import BadHeadError, HeadReader
 from .http_heads import REASONS, RequestHead, encoded, last_chunk, write_response
-from .lazy_timer import LazyTimer
+from .http_socket import HttpSocket
 
 __all__ = ["HttpConnection", "Owner"]
 
@@ -51,16 +49,13 @@ class Owner(Protocol):
         """The connection is gone."""
 
 
-class HttpConnection(asyncio.BufferedProtocol):
+class HttpConnection(HttpSocket):
     """The server's side of one connection: one request at a time, kept alive between them."""
 
     def __init__(self, owner: Owner) -> None:
-        self.lost = False
-        self.peer = ""
+        super().__init__()
         self.drain_left = 0
         self._owner = owner
-        self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
         self._heads = HeadReader(owner.limits)
         self._chunked = False  # the response to a plain head
         self._exchange: Exchange | None = None
@@ -71,34 +66,22 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._closing = False
         self._eof = False
         self._parsing = False
-        self._read_paused = False
-        self._clock = LazyTimer()
-        self._write_paused = False
-        self._writers: list[asyncio.Future[None]] = []
         self._retired = False
-        self._quiet_since = 0.0
 
     # the transport's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A peer has connected."""
-        self._transport = cast(asyncio.Transport, transport)
-        address = transport.get_extra_info("peername")
-        self.peer = address[0] if isinstance(address, tuple) else ""
+        super().connection_made(transport)
         if not self._owner.accept(self):
-            self._transport.abort()
+            self.abort()
             return
         self._quiet_since = self._loop.time()
         self._watch(self._owner.limits.idle_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone, whoever closed it."""
-        self.lost = True
-        self._clock.close()
-        for writer in self._writers:
-            if not writer.done():
-                writer.set_result(None)
-        self._writers.clear()
+        super().connection_lost(exc)
         self._owner.forget(self)
         self._peer_gone()
 
@@ -127,18 +110,9 @@ class HttpConnection(asyncio.BufferedProtocol):
         # a peer that has sent all may still read the answer
         return not exchange.finished and self._exchange is exchange and not self.lost
 
-    def pause_writing(self) -> None:
-        """The peer does not take what is sent."""
-        self._write_paused = True
-        self._quiet_since = self._loop.time()
-
     def resume_writing(self) -> None:
         """It takes it again."""
-        self._write_paused = False
-        for writer in self._writers:
-            if not writer.done():
-                writer.set_result(None)
-        self._writers.clear()
+        super().resume_writing()
         if self._exchange is None and self._read_paused and not self._parsing:
             self._go_on()
 
@@ -164,18 +138,6 @@ class HttpConnection(asyncio.BufferedProtocol):
         if self._exchange is None and not self._heads.partial:
             self._close_soon()
 
-    def fileno(self) -> int:
-        """The socket's descriptor, or -1 once it is closed."""
-        if self._transport is None or self.lost:
-            return -1
-        sock = self._transport.get_extra_info("socket")
-        return int(sock.fileno()) if sock is not None else -1
-
-    def abort(self) -> None:
-        """Close at once, without sending what is queued."""
-        if self._transport is not None and not self.lost:
-            self._transport.abort()
-
     def cut(self) -> None:
         """Close without completing the response, once what was written of it is out."""
         if self._heads.parser.their_http_version == b"1.0":
@@ -184,21 +146,6 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._close_soon()
         if not self.lost:
             self._watch(_LINGER_CUT)
-
-    def _reset(self) -> None:
-        sock = self._transport.get_extra_info("socket") if self._transport is not None else None
-        if sock is not None and not self.lost:
-            with suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.abort()
-
-    def hold(self) -> None:
-        """Read nothing until `let_go`."""
-        self._pause()
-
-    def let_go(self) -> None:
-        """Read what was held back."""
-        self._resume()
 
     def drain(self, on: bool) -> None:
         """While on, take what has arrived although a reader holds the connection back."""
@@ -438,13 +385,6 @@ class HttpConnection(asyncio.BufferedProtocol):
         self._send(h11.EndOfMessage(headers=fields))
         self._next_cycle()
 
-    async def writable(self) -> None:
-        """Wait while the peer does not take what was written."""
-        if self._write_paused and not self.lost:
-            writer = self._loop.create_future()
-            self._writers.append(writer)
-            await writer
-
     def _send(self, event: h11.Event) -> None:
         data = self._heads.parser.send(event)
         if data:
@@ -462,29 +402,11 @@ class HttpConnection(asyncio.BufferedProtocol):
         if transport is not None and not self.lost and not self._closing and not transport.is_closing():
             transport.write(data)
 
-    # reading on and off, and the clock
-
-    def _pause(self) -> None:
-        if self._transport is not None and not self._read_paused and not self._transport.is_closing():
-            self._read_paused = True
-            self._transport.pause_reading()
-
-    def _resume(self) -> None:
-        if self._transport is not None and self._read_paused and not self._transport.is_closing():
-            self._read_paused = False
-            self._transport.resume_reading()
-
-    def _watch(self, seconds: float | None) -> None:
-        if seconds is None:
-            self._clock.stop()
-        elif not self.lost:
-            self._clock.set(seconds, self._too_slow)
-
     def _too_slow(self) -> None:
         if self._heads.partial and not self._closing:
             self._refuse(408, "its request took too long")
         else:
-            self.abort()
+            super()._too_slow()
 
     def _close_soon(self) -> None:
         """Close, but let the peer read the answer: a close with unread data would reset the connection."""
