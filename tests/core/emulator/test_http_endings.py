@@ -58,7 +58,7 @@ async def test_a_peer_that_takes_a_close_for_the_end_is_reset_instead() -> None:
 
 
 async def test_a_peer_that_does_not_read_a_cut_response_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.emulator.http_connection._LINGER_CUT", 0.05)
+    monkeypatch.setattr("core.emulator.http_responses._LINGER_CUT", 0.05)
     much = b"x" * 32 * 1024 * 1024  # the kernel does not take as much for a peer that does not read
 
     @in_tasks
