@@ -45,7 +45,14 @@ class HeadReader:
 
         Raises BadHeadError.
         """
-        plain = None if self.partial else self._seen_before(data) or read_request(data)
+        if self.partial:
+            return self._read_by_h11(data)
+        for head, known in self._seen.values():
+            # many a client sends the same again and again
+            if data.startswith(head):
+                self.plain = head
+                return known, data[known.end :]
+        plain = read_request(data)
         if plain is None:
             return self._read_by_h11(data)
         if plain.end > self._limits.head_size:
@@ -74,13 +81,6 @@ class HeadReader:
             # h11 minds the size of a head only while it is not whole
             raise BadHeadError(431, "a head that is too large")
         return judged(event), rest
-
-    def _seen_before(self, data: bytes) -> RequestHead | None:
-        """The head that `data` begins with, if it is one of the last: many a client sends the same again and again."""
-        for head, found in self._seen.values():
-            if data.startswith(head):
-                return found
-        return None
 
     def tell_h11(self) -> None:
         """From here on the exchange is h11's: what is answered is not plain."""
