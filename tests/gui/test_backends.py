@@ -19,8 +19,8 @@ from gui.main_window import MainWindow
 from gui.tokens import DARK, LIGHT
 from gui.widgets.backend_badge import BackendBadge
 from gui.widgets.backend_strip import BackendStrip
-from tests.container_scenes import engines_that_refuse
 from tests.gui.window_support import ECHO, appears, click, find, python_code, python_function, until
+from tests.scenes.containers import engines_that_refuse
 
 MANY = {
     "process": (True, "memory by sampling"),

@@ -1,4 +1,4 @@
-"""The states of the window that have to do with containers, for `python -m tests.screenshots`."""
+"""The states of the window that have to do with containers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,32 +15,18 @@ from typing import TYPE_CHECKING, Any
 from core.errors import LambdaRuntimeError
 from core.functions import LambdaFunction
 from core.images import PullState
+from tests.scenes.studio import Scene, Studio, until
 
 if TYPE_CHECKING:
-    from PySide6.QtWidgets import QWidget
-
     from gui.main_window import MainWindow
 
-__all__ = ["NEEDS_DOCKER", "SCENES", "Studio", "engines_that_refuse"]
+__all__ = ["NEEDS_DOCKER", "SCENES", "engines_that_refuse"]
 
 NEEDS_DOCKER = frozenset({"containers", "containers-narrow", "pull", "backend-menu", "image-function"})
 _MB = 1024 * 1024
 _BASE = "public.ecr.aws/lambda/python:3.11"
 _PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _CODE = "import time\n\n\ndef handler(event, context):\n    time.sleep(event.get('seconds', 0))\n    return event\n"
-
-Until = Callable[["MainWindow", Callable[[], bool], str], Awaitable[None]]
-
-
-class Studio:
-    """What a scene is given: the camera, and ways to wait."""
-
-    def __init__(
-        self, take: Callable[[MainWindow, QWidget | None], Awaitable[None]], until: Until, folder: Path
-    ) -> None:
-        self.take = take
-        self.until = until
-        self.folder = folder
 
 
 @contextmanager
@@ -67,10 +53,10 @@ async def _containers(window: MainWindow, studio: Studio) -> None:
     await _crew(window, studio)
     running = await runtime.invoke_streaming("checkout-api", b'{"seconds": 3}', source="window")
     starting = asyncio.ensure_future(_whatever(runtime.launch("search")))
-    await studio.until(window, lambda: _phase(window) in {"create", "start", "init"}, "a container that starts")
+    await until(window, lambda: _phase(window) in {"create", "start", "init"}, "a container that starts")
     first = next(row.snapshot.id for row in _rows(window) if row.container)
     window.instances.select([first])
-    await studio.take(window, None)
+    await studio.take(window)
     await running.cancel()
     await starting
 
@@ -80,7 +66,7 @@ async def _containers_narrow(window: MainWindow, studio: Studio) -> None:
     await _crew(window, studio)
     window.resize(1100, 760)
     await asyncio.sleep(1.2)
-    await studio.take(window, None)
+    await studio.take(window)
 
 
 async def _crew(window: MainWindow, studio: Studio) -> None:
@@ -88,7 +74,7 @@ async def _crew(window: MainWindow, studio: Studio) -> None:
     code = studio.folder / "code"
     code.mkdir()
     (code / "app.py").write_text(_CODE)
-    await studio.until(
+    await until(
         window, lambda: all(health.detail != "not asked yet" for health in runtime.backends().values()), "the engines"
     )
     there = [name for name in ("docker", "podman") if runtime.backends()[name].online]
@@ -103,7 +89,7 @@ async def _crew(window: MainWindow, studio: Studio) -> None:
     await runtime.invoke("search", b'{"for": "ember"}')
     await runtime.launch("checkout-api", 1)
     # two looks at the engine's figures
-    await studio.until(window, lambda: window.instances.model.tells_cpu, "figures of containers")
+    await until(window, lambda: window.instances.model.tells_cpu, "figures of containers")
 
 
 async def _pull(window: MainWindow, studio: Studio) -> None:
@@ -122,23 +108,23 @@ async def _pull(window: MainWindow, studio: Studio) -> None:
         port = int(registry.address.rpartition(":")[2])
         async with held_relay(("127.0.0.1", port), 17 * _MB) as relay:
             await runtime.add_function(_image("search", f"{registry.address}/team/search:9", "docker"))
-            await studio.until(window, lambda: _pull_states(window) == ["failed"], "a pull that fails")
+            await until(window, lambda: _pull_states(window) == ["failed"], "a pull that fails")
             await runtime.add_function(_image("checkout-api", f"127.0.0.1:{relay.port}/team/checkout:3", "docker"))
             async with asyncio.timeout(60):
                 await relay.held.wait()
-            await studio.until(window, lambda: any(pull.received > _MB for pull in runtime.pulls()), "some megabytes")
+            await until(window, lambda: any(pull.received > _MB for pull in runtime.pulls()), "some megabytes")
             window.functions.select("checkout-api")
-            await studio.take(window, None)
+            await studio.take(window)
             for pull in runtime.pulls():
                 runtime.cancel_pull(pull.id)
-            await studio.until(window, lambda: not runtime.pulls(), "the pull's end")
+            await until(window, lambda: not runtime.pulls(), "the pull's end")
     engine.close()
 
 
 async def _offline(window: MainWindow, studio: Studio) -> None:
     """Functions of an engine that does not answer, and what an invocation says then."""
     runtime = window.context.runtime
-    await studio.until(window, lambda: "refused" in runtime.backends()["docker"].detail, "engines that refuse")
+    await until(window, lambda: "refused" in runtime.backends()["docker"].detail, "engines that refuse")
     code = studio.folder / "code"
     code.mkdir()
     (code / "app.py").write_text(_CODE)
@@ -150,10 +136,10 @@ async def _offline(window: MainWindow, studio: Studio) -> None:
     await runtime.launch("sample-echo", 2)
     window.coalescer.flush()
     window.functions.select("checkout-api")
-    await studio.until(window, window.actions_.invoke.isEnabled, "Invoke to be offered")
+    await until(window, window.actions_.invoke.isEnabled, "Invoke to be offered")
     window.actions_.invoke.trigger()
-    await studio.until(window, lambda: window.workbench.running() == 0, "the failure")
-    await studio.take(window, None)
+    await until(window, lambda: window.workbench.running() == 0, "the failure")
+    await studio.take(window)
 
 
 async def _backend_menu(window: MainWindow, studio: Studio) -> None:
@@ -161,7 +147,7 @@ async def _backend_menu(window: MainWindow, studio: Studio) -> None:
     from PySide6.QtWidgets import QMenu
 
     await window.context.runtime.launch("sample-echo", 2)
-    await studio.until(window, lambda: window.context.runtime.backends()["docker"].online, "docker")
+    await until(window, lambda: window.context.runtime.backends()["docker"].online, "docker")
     window.backend_commands.show_menu("docker")
     (menu,) = window.findChildren(QMenu, "backend_menu")
     await studio.take(window, menu)
@@ -172,9 +158,9 @@ async def _image_function(window: MainWindow, studio: Studio) -> None:
     """The dialog of a function that is an image."""
     from gui.dialogs.function import FunctionDialog
 
-    await studio.until(window, lambda: window.context.runtime.backends()["docker"].online, "docker")
+    await until(window, lambda: window.context.runtime.backends()["docker"].online, "docker")
     window.actions_.add.trigger()
-    await studio.until(window, lambda: bool(window.findChildren(FunctionDialog)), "the dialog")
+    await until(window, lambda: bool(window.findChildren(FunctionDialog)), "the dialog")
     (dialog,) = window.findChildren(FunctionDialog)
     form = dialog.form
     form.name.setText("checkout-api")
@@ -208,7 +194,7 @@ async def _whatever(work: Awaitable[object]) -> None:
         await work
 
 
-SCENES: dict[str, Callable[[MainWindow, Studio], Awaitable[None]]] = {
+SCENES: dict[str, Scene] = {
     "containers": _containers,
     "containers-narrow": _containers_narrow,
     "pull": _pull,
