@@ -203,6 +203,14 @@ class LambdaBackend(ABC):
         """
         return None
 
+    async def renew_image(self, image: str, architecture: str | None = None) -> str | None:
+        """Which image a name means now; one that came from a registry is fetched again first.
+
+        Returns what its instances have as `image` among their details; None where the engine has no such
+        image. Raises BackendUnavailableError.
+        """
+        return None
+
     def pulls(self) -> list[ImagePull]:
         """The pulls under way."""
         return []

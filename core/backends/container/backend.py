@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from core.backends.base import BackendHealth, LambdaBackend, StaleCandidate
 from core.backends.container import stale
-from core.backends.container.connection import Connection
+from core.backends.container.connection import Connected, Connection
 from core.backends.container.ended import Ended, how_it_ended
 from core.backends.container.engine import Engine, EngineError
 from core.backends.container.images import Images, PullFailedError
@@ -170,16 +170,29 @@ class ContainerBackend(LambdaBackend):
 
     async def prepull_image(self, image: str, architecture: str | None = None) -> None:
         """Fetch it, unless the engine has it. Raises BackendUnavailableError, ImagePullError."""
-        await self._connection.asked()
-        now = self._connection.now
-        if now is None or self._closed:
-            raise BackendUnavailableError(self.name, self.health().detail)
+        now = await self._connected()
         try:
             await self._images.ensure(now.engine, image, platform_of(architecture or now.facts.architecture))
         except PullFailedError as error:
             raise ImagePullError(image, self.name, error.reason) from error
         except EngineError as error:
             raise BackendUnavailableError(self.name, str(error)) from error
+
+    async def renew_image(self, image: str, architecture: str | None = None) -> str | None:
+        """Which image the name means now; fetched again first, unless it was made here."""
+        now = await self._connected()
+        try:
+            return await self._images.renew(now.engine, image, platform_of(architecture or now.facts.architecture))
+        except EngineError as error:
+            raise BackendUnavailableError(self.name, str(error)) from error
+
+    async def _connected(self) -> Connected:
+        """The engine, once it was looked for. Raises BackendUnavailableError."""
+        await self._connection.asked()
+        now = self._connection.now
+        if now is None or self._closed:
+            raise BackendUnavailableError(self.name, self.health().detail)
+        return now
 
     def _pull_changed(self, pull: ImagePull) -> None:
         self.pulling(pull)
@@ -206,11 +219,7 @@ class ContainerBackend(LambdaBackend):
             raise UnsupportedRuntimeError(function.runtime or "an image", self.name, reason)
         if function.image_uri is None and code_zip is None:
             raise NoCodeZipError(function.function_name, "it has no code to run")
-        await self._connection.asked()
-        engine = self._connection.now
-        if engine is None or self._closed:
-            raise BackendUnavailableError(self.name, self.health().detail)
-        return await self._bring_up().launch(engine, function, code_zip, layers, deploy_id)
+        return await self._bring_up().launch(await self._connected(), function, code_zip, layers, deploy_id)
 
     def _bring_up(self) -> BringUp:
         """What launches instances, read in when one is wanted: the first picture of the window need not wait."""

@@ -162,7 +162,7 @@ class BringUp:
             raise
         if not buffered:
             self.way, self._proven = Way.HOST, True
-        details = {"container": instance.id[:12]}
+        details = {"container": instance.id[:12], "image": instance.image}
         if buffered:
             details["transport"] = BUFFERED
         return WarmInstance(endpoint, ContainerHandle(instance.id), details)

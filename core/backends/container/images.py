@@ -23,10 +23,15 @@ if TYPE_CHECKING:
 
     from core.backends.container.engine import Engine
 
-__all__ = ["Images", "PullFailedError"]
+__all__ = ["Images", "PullFailedError", "image_name"]
 
 _BETWEEN = 0.1  # seconds between two tellings of how far a pull is
 _numbers = itertools.count(1)
+
+
+def image_name(digest: str) -> str:
+    """An image's id as people read it."""
+    return digest.removeprefix("sha256:")[:12]
 
 
 class PullFailedError(Exception):
@@ -75,6 +80,20 @@ class Images:
         """Fetch the image unless it is there. Raises PullFailedError, EngineError."""
         if not await engine.call(f"look for the image {image}", lambda client: _present(client, image, platform)):
             await self.fetch(engine, image, platform)
+
+    async def renew(self, engine: Engine, image: str, platform: str) -> str | None:
+        """Which image the name means, as `image_name` has it, fetched again if it came from a registry.
+
+        A registry that does not answer leaves it as it is. None where there is none. Raises EngineError.
+        """
+        what = f"look for the image {image}"
+        found = await engine.call(what, lambda client: _found(client, image))
+        if found.get("RepoDigests"):
+            # one that was built here must not be replaced by a stranger's of the same name
+            with suppress(PullFailedError):
+                await self.fetch(engine, image, platform)
+            found = await engine.call(what, lambda client: _found(client, image))
+        return image_name(str(found["Id"])) if found else None
 
     async def fetch(self, engine: Engine, image: str, platform: str) -> None:
         """Fetch it, or wait for the pull that is under way. Raises PullFailedError.
@@ -215,12 +234,19 @@ def _present(client: Any, image: str, platform: str) -> bool:
 
 def _architecture(client: Any, image: str) -> str | None:
     """For what the image of that name is, as an engine names it, where it says so; None where there is none."""
+    found = _found(client, image)
+    return str(found.get("Architecture") or "") if found else None
+
+
+def _found(client: Any, image: str) -> dict[str, Any]:
+    """What an engine tells of an image; nothing where there is none."""
     from docker.errors import NotFound
 
     try:
-        return str(client.inspect_image(image).get("Architecture") or "")
+        found: dict[str, Any] = client.inspect_image(image)
     except NotFound:
-        return None
+        return {}
+    return found
 
 
 def _target(image: str, platform: str) -> str:

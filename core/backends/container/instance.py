@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from core.backends.container.attached import AttachedOutput
 from core.backends.container.copying import copy_into, sees
 from core.backends.container.engine import EngineError
+from core.backends.container.images import image_name
 from core.backends.container.owed import remove_container
 from core.backends.container.rie import RIE_PORT, RieRuntime
 from core.backends.memory import TreeMemory
@@ -62,6 +63,7 @@ class ContainerInstance:
         self.function = function
         self.token = secrets.token_hex(16)
         self.id = ""
+        self.image = ""  # which one its name meant, once it was started
         self.specification: Specification | None = None  # once it was asked for
         self.layers: str | None = None  # the digest of what is mounted at /opt
         self.ran_out = False  # the engine has said so
@@ -150,6 +152,7 @@ class ContainerInstance:
         container = self.id
         await self.engine.call("remove a container", lambda client: remove_container(client, container))
         self.id = ""
+        self.image = ""  # which one its name meant, once it was started
 
     async def start(self) -> None:
         """Start it and learn its address, so that only it may talk to its Runtime API. Raises EngineError."""
@@ -182,6 +185,7 @@ class ContainerInstance:
     def _start(self, client: Any) -> tuple[str, int]:
         client.start(self.id)
         found = client.inspect_container(self.id)
+        self.image = image_name(str(found.get("Image", "")))
         settings = found.get("NetworkSettings") or {}
         networks = settings.get("Networks") or {}
         self.memory = _seen_from_here(self.id, int((found.get("State") or {}).get("Pid") or 0))
