@@ -35,6 +35,8 @@ class Program:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     env=environment,
+                    # Podman's monitor leaves a file there for each container that ran out of memory
+                    cwd=log.parent,
                     start_new_session=True,
                 )
             except FileNotFoundError:
