@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, unquote
 from core.emulator.http_body import BodyError
 from core.emulator.limits import MAX_REQUEST, MAX_RESPONSE
 from core.endpoint.errors import ApiError, as_api_error
+from core.endpoint.stalled_readers import write_or_cut
 from core.endpoint.url_cors import Cors, is_preflight
 from core.endpoint.url_event import UrlRequest, event_bytes, new_trace_id
 from core.endpoint.url_reply import MalformedReplyError, ReplyHead, StreamedReply, read_reply
@@ -142,7 +143,7 @@ class _Answer:
                 await invocation.discard()
                 return
             if body:
-                await exchange.write(body)
+                await write_or_cut(exchange, body, invocation.function_name)
         if self._failed(invocation.result):
             return
         head = reply.finish()

@@ -5,9 +5,7 @@ Source: https://docs.aws.amazon.com/lambda/latest/api/API_InvokeWithResponseStre
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,18 +14,14 @@ from core.endpoint import event_stream
 from core.endpoint.errors import as_api_error
 from core.endpoint.invoke import Asked, read_event
 from core.endpoint.routes import Route
+from core.endpoint.stalled_readers import write_or_cut
 from core.errors import InvocationFailedError
 
 if TYPE_CHECKING:
     from core.endpoint.call import Call
     from core.invocation import InvocationResult, StreamingInvocation
 
-__all__ = ["ROUTES", "STALLED"]
-
-_log = logging.getLogger(__name__)
-
-STALLED = 60.0
-"""Seconds after which a client that takes nothing of its stream is cut off."""
+__all__ = ["ROUTES"]
 
 _PIECE = 256 * 1024  # bytes of a response in one frame: what is written at a time is held in memory
 
@@ -51,9 +45,9 @@ async def _invoke_streaming(call: Call) -> None:
         try:
             result = await _pass_on(call, invocation)
         except InvocationFailedError as error:
-            await _failed(call, error)
+            await _failed(call, invocation, error)
             return
-    await call.exchange.write(_last(result, asked.tail))
+    await write_or_cut(call.exchange, _last(result, asked.tail), invocation.function_name)
     call.exchange.end()
 
 
@@ -62,12 +56,8 @@ async def _pass_on(call: Call, invocation: StreamingInvocation) -> InvocationRes
     exchange = call.exchange
     if not invocation.streaming:
         return await _whole(call, invocation)
-    try:
-        while not exchange.gone and (chunk := await invocation.next_chunk()) is not None:
-            await _write(call, chunk)
-    except TimeoutError:
-        _log.warning("a client of %s that took nothing for %d s was cut off", invocation.function_name, STALLED)
-        exchange.abort()
+    while not exchange.gone and (chunk := await invocation.next_chunk()) is not None:
+        await _write(call, invocation, chunk)
     return await invocation.discard()
 
 
@@ -79,19 +69,15 @@ async def _whole(call: Call, invocation: StreamingInvocation) -> InvocationResul
     result = await invocation.discard()
     if result.function_error is None:
         for piece in pieces:
-            await _write(call, piece)
+            await _write(call, invocation, piece)
     return result
 
 
-async def _write(call: Call, data: bytes) -> None:
-    """Write a piece of the response, and wait while the client takes nothing. Raises TimeoutError."""
-    write = call.exchange.write
-    async with asyncio.timeout(STALLED):
-        if len(data) <= _PIECE:
-            await write(event_stream.chunk(data))
-            return
-        for at in range(0, len(data), _PIECE):
-            await write(event_stream.chunk(data[at : at + _PIECE]))
+async def _write(call: Call, invocation: StreamingInvocation, data: bytes) -> None:
+    """Write a chunk of the response, no faster than the client takes it."""
+    for at in range(0, len(data) or 1, _PIECE):
+        piece = data if len(data) <= _PIECE else data[at : at + _PIECE]
+        await write_or_cut(call.exchange, event_stream.chunk(piece), invocation.function_name)
 
 
 def _last(result: InvocationResult, tail: bool) -> bytes:
@@ -100,12 +86,12 @@ def _last(result: InvocationResult, tail: bool) -> bytes:
     return event_stream.complete(result.function_error, details, log)
 
 
-async def _failed(call: Call, error: InvocationFailedError) -> None:
+async def _failed(call: Call, invocation: StreamingInvocation, error: InvocationFailedError) -> None:
     """Stoker's own failure in the middle of a stream: told in a frame, since the status is out."""
     known = as_api_error(error)
     assert known is not None, "it is one of Stoker's own"
     call.error = known.code
-    await call.exchange.write(event_stream.failure(known.code, known.message))
+    await write_or_cut(call.exchange, event_stream.failure(known.code, known.message), invocation.function_name)
     call.exchange.end()
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from core.endpoint import stalled_readers
 from core.endpoint.endpoint import Endpoint
 from core.events import CallEnded, InvocationEnded
 from core.functions import LambdaFunction
@@ -239,6 +240,36 @@ async def test_a_client_that_does_not_read_holds_the_function_back_and_nobody_el
         assert whole[-size : -size + 8] == b"%08d" % (count - 1)
     finally:
         connection.close()
+
+
+async def test_a_client_that_takes_nothing_for_long_is_cut_off_and_the_function_goes_on(
+    endpoint: Endpoint, runtime: LambdaRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stalled_readers, "STALLED", 0.2)
+    await put_scripted(runtime, tmp_path)
+    events: asyncio.Queue[InvocationEnded | CallEnded] = asyncio.Queue()
+    runtime.events.subscribe(
+        lambda event: events.put_nowait(event) if isinstance(event, InvocationEnded | CallEnded) else None
+    )
+    connection = connect(endpoint.url)
+    try:
+        response = await begin(connection, ["chunk", "first"], ["flood", 500, 64 * 1024], ["say", "finished"])
+        assert response.status == 200
+        async with asyncio.timeout(30):
+            over, call = await events.get(), await events.get()
+    finally:
+        connection.close()
+    assert isinstance(over, InvocationEnded)
+    assert over.result is not None
+    assert (over.result.cancelled, over.result.function_error) == (False, None)
+    assert over.result.received == 5 + 500 * 64 * 1024
+    assert "finished" in over.result.log_tail
+    assert isinstance(call, CallEnded)
+    assert call.gone
+    body, headers = steps(["chunk", "next"])
+    assert (await ask(endpoint.url, PATH, "POST", body, headers)).body == b"next"
+    (instance,) = runtime.instances()
+    assert instance.served == 2
 
 
 async def test_head_and_204_have_no_body_and_the_function_runs_to_its_end(

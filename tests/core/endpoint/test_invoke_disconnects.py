@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from botocore.eventstream import EventStreamBuffer
 
-from core.endpoint import invoke_streaming
+from core.endpoint import stalled_readers
 from core.endpoint.endpoint import Endpoint
 from core.events import CallEnded, Event, InvocationEnded
 from core.runtime import LambdaRuntime
@@ -184,7 +184,7 @@ async def test_a_client_that_sends_no_more_still_reads_the_answer(
 async def test_one_that_takes_nothing_for_long_is_cut_off_and_the_function_goes_on(
     runtime: LambdaRuntime, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(invoke_streaming, "STALLED", 0.2)
+    monkeypatch.setattr(stalled_readers, "STALLED", 0.2)
     await runtime.add_function(scripted_function(tmp_path))
     async with listening(runtime) as heard, Wire(endpoint.address or "") as wire:
         await wire.send("POST", STREAM, steps(["flood", 400, 65_536]))
