@@ -138,8 +138,11 @@ class Bench:
 
     def runtime_api(self, instance: InstanceSnapshot) -> str | None:
         """Where a container's runtime finds its Runtime API; None where its image brings its own."""
-        variables = dict(each.split("=", 1) for each in self.inspect(instance)["Config"]["Env"])
-        return variables.get("AWS_LAMBDA_RUNTIME_API")
+        return self.variables(instance).get("AWS_LAMBDA_RUNTIME_API")
+
+    def variables(self, instance: InstanceSnapshot) -> dict[str, str]:
+        """The environment of an instance's container, as the engine knows it."""
+        return dict(each.split("=", 1) for each in self.inspect(instance)["Config"]["Env"])
 
     def kill(self, instance: InstanceSnapshot) -> None:
         """End an instance from outside, behind Stoker's back."""

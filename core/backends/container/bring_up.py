@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -18,14 +18,14 @@ from core.backends.container.engine import EngineError
 from core.backends.container.images import PullFailedError
 from core.backends.container.instance import ContainerInstance
 from core.backends.container.labels import Labels
-from core.backends.container.relays import Relays
+from core.backends.container.relays import Relays, Service
 from core.backends.container.rie import RIE_PORT
 from core.backends.container.specification import (
     Specification,
     command_of,
     environment_of,
     image_of,
-    local_ports,
+    local_services,
     mounts_of,
     platform_of,
 )
@@ -191,9 +191,7 @@ class BringUp:
             except OSError as error:
                 reason = f"its Runtime API cannot listen on {engine.host}: {error}"
                 raise HostUnreachableError(reason) from error
-        if ports := local_ports(function):
-            for trouble in await self._relays.acquire(instance, engine.host, ports):
-                current_launch().note("services", trouble)
+        relayed = await self._relay(instance, engine.host)
         entrypoint, command, directory = command_of(function)
         specification = Specification(
             labels=labels,
@@ -202,7 +200,7 @@ class BringUp:
             command=command,
             entrypoint=entrypoint,
             working_directory=directory,
-            environment=environment_of(function, instance.token, address),
+            environment=environment_of(function, instance.token, address, relayed),
             mounts=mounts_of(function, *(each.directory if each else None for each in archives)),
             memory_mb=function.memory_size,
             tmp_mb=function.ephemeral_storage,
@@ -212,6 +210,17 @@ class BringUp:
         await self._create_with_image(instance, engine, specification)
         self._around.roster.has_container(instance)
         return address
+
+    async def _relay(self, instance: ContainerInstance, host: str) -> Mapping[Service, int]:
+        """Have the services relayed that the function's URLs name; returns the ports at which containers find them."""
+        services = local_services(instance.function)
+        if not services or host.startswith("127."):
+            # no address of this machine is known to be a container's way to it: what leads here leads to loopback
+            return {}
+        ports, troubles = await self._relays.acquire(instance, host, services)
+        for trouble in troubles:
+            current_launch().note("services", trouble)
+        return ports
 
     async def _create_with_image(
         self, instance: ContainerInstance, engine: Connected, specification: Specification

@@ -1,20 +1,21 @@
 """Makes services that listen on this machine's loopback alone reachable for the containers that name them.
 
-A relay listens on the address by which containers find this machine, on the service's own port, and passes
-bytes on to loopback. It serves only the containers that asked for it. Where that port is taken there, the
-service itself listens there, and no relay is needed.
+A relay listens on the address by which containers find this machine, on a port of its own: the service's stays
+free there for whoever starts it on all addresses, and for the relay of another Stoker. It passes bytes on to
+loopback, for the containers that asked for it and nobody else.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
+from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import dataclass
 
 from core.emulator.listening import listening_socket
 
-__all__ = ["Relays"]
+__all__ = ["Relays", "Service"]
 
 _log = logging.getLogger(__name__)
 
@@ -22,12 +23,24 @@ _PIECE = 64 * 1024
 _PATIENCE = 2.0  # seconds in which the engine must have told whose address a peer's is
 
 
-class _Relay:
-    """One port. `peers` are the addresses that may use it, each with how many want it."""
+@dataclass(frozen=True, slots=True, order=True)
+class Service:
+    """What listens at a port of this machine's loopback."""
 
-    def __init__(self, host: str, port: int) -> None:
+    port: int
+
+    def __str__(self) -> str:
+        """As a URL has it."""
+        return f"localhost:{self.port}"
+
+
+class _Relay:
+    """To one service. `peers` are the addresses that may use it, by who has them."""
+
+    def __init__(self, host: str, service: Service) -> None:
         self.host = host
-        self.port = port
+        self.port = 0  # its own, once it listens
+        self.service = service
         self.holders: set[object] = set()
         self.peers: dict[object, str] = {}
         self.known = asyncio.Event()
@@ -36,12 +49,18 @@ class _Relay:
 
     async def open(self) -> None:
         """Listen. Raises OSError."""
-        sock = listening_socket(self.host, self.port, ahead=True)
+        sock = listening_socket(self.host, 0, ahead=True)
         try:
             self._server = await asyncio.start_server(self._taken, sock=sock)
         except BaseException:
             sock.close()
             raise
+        self.port = int(sock.getsockname()[1])
+
+    def forget(self, holder: object) -> None:
+        """It wants nothing any more."""
+        self.holders.discard(holder)
+        self.peers.pop(holder, None)
 
     async def aclose(self) -> None:
         """Listen no more, and cut what goes through."""
@@ -52,32 +71,35 @@ class _Relay:
         await asyncio.gather(*self._passing, return_exceptions=True)
 
     def _taken(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(self._pass_on(reader, writer), name=f"relay {self.port}")
+        task = asyncio.get_running_loop().create_task(self._pass_on(reader, writer), name=f"relay to {self.service}")
         self._passing.add(task)
         task.add_done_callback(self._passing.discard)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, from its beginning to its end."""
         peer = str((writer.get_extra_info("peername") or ("",))[0])
-        inner: asyncio.StreamWriter | None = None
+        ends = [writer]
         try:
             if not await self._may(peer):
                 _log.warning(
-                    "a connection from %s to port %d was refused: no instance has that address", peer, self.port
+                    "a connection from %s to the relay to %s was refused: no instance has that address",
+                    peer,
+                    self.service,
                 )
                 return
-            answers, inner = await asyncio.open_connection("127.0.0.1", self.port)
+            answers, inner = await asyncio.open_connection("127.0.0.1", self.service.port)
+            ends.append(inner)
             async with asyncio.TaskGroup() as both:
                 both.create_task(_copy(reader, inner))
                 both.create_task(_copy(answers, writer))
-        except* (OSError, EOFError):
+        except* OSError:
             # either side has gone, or nobody listens on loopback: the other sees its connection closed
             pass
         finally:
-            for each in (writer, inner):
-                if each is not None:
-                    each.close()
-                    with suppress(OSError, asyncio.CancelledError):
-                        await each.wait_closed()
+            for each in ends:
+                each.close()
+                with suppress(OSError, asyncio.CancelledError):
+                    await each.wait_closed()
 
     async def _may(self, peer: str) -> bool:
         with suppress(TimeoutError):
@@ -97,35 +119,38 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 class Relays:
-    """The relays of one engine, shared by the instances that want the same port."""
+    """The relays of one engine, shared by the instances that want the same service."""
 
     def __init__(self) -> None:
-        self._open: dict[tuple[str, int], _Relay] = {}
+        self._open: dict[tuple[str, Service], _Relay] = {}
         self._opening = asyncio.Lock()
 
     def __len__(self) -> int:
         return len(self._open)
 
-    async def acquire(self, holder: object, host: str, ports: frozenset[int]) -> list[str]:
-        """Have these ports relayed for `holder`; returns a sentence for each that cannot be."""
+    async def acquire(
+        self, holder: object, host: str, services: Collection[Service]
+    ) -> tuple[dict[Service, int], list[str]]:
+        """Have these relayed for `holder`; returns at which ports of `host`, and a sentence for each that cannot be."""
+        ports: dict[Service, int] = {}
         troubles = []
         async with self._opening:
-            for port in sorted(ports):
-                relay = self._open.get((host, port))
+            for service in sorted(services):
+                relay = self._open.get((host, service))
                 if relay is None:
-                    relay = _Relay(host, port)
+                    relay = _Relay(host, service)
                     try:
                         await relay.open()
                     except OSError as error:
-                        if error.errno != errno.EADDRINUSE:
-                            troubles.append(
-                                f"a service on this machine's port {port} may be out of reach: no relay can listen on "
-                                f"{host} ({error.strerror})"
-                            )
+                        troubles.append(
+                            f"a service on this machine's port {service.port} may be out of reach: no relay can listen "
+                            f"on {host} ({error.strerror})"
+                        )
                         continue
-                    self._open[host, port] = relay
+                    self._open[host, service] = relay
                 relay.holders.add(holder)
-        return troubles
+                ports[service] = relay.port
+        return ports, troubles
 
     def let_in(self, holder: object, address: str) -> None:
         """The holder's container has this address."""
@@ -138,8 +163,7 @@ class Relays:
         """The holder wants none any more; relays that nobody wants are closed."""
         async with self._opening:
             for key, relay in tuple(self._open.items()):
-                relay.holders.discard(holder)
-                relay.peers.pop(holder, None)
+                relay.forget(holder)
                 if not relay.holders:
                     del self._open[key]
                     await relay.aclose()

@@ -7,12 +7,13 @@ images start, https://docs.aws.amazon.com/lambda/latest/dg/images-create.html
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.backends.container.labels import Labels, container_name
+from core.backends.container.relays import Service
 from core.backends.environment import CREDENTIALS, lambda_variables
 from core.limits import RESERVED_ENVIRONMENT
 from core.names import HOST_ALIAS
@@ -29,7 +30,7 @@ __all__ = [
     "command_of",
     "environment_of",
     "image_of",
-    "local_ports",
+    "local_services",
     "mounts_of",
     "on_host",
     "platform_of",
@@ -40,10 +41,9 @@ LAYERS_ROOT = "/opt"
 _CUSTOM_ROOT = "/var/runtime"
 
 _LOCAL_URL = re.compile(
-    r"(?P<scheme>https?://)(?P<user>[^/@\s]*@)?(?:localhost|127\.0\.0\.1|\[::1\])"
-    r"(?=(?::(?P<port>\d{1,5}))?(?:[/?#\s,;\"']|$))"
+    r"(?P<scheme>https?)://(?P<user>[^/@\s]*@)?(?:localhost|127\.0\.0\.1|\[::1\])"
+    r"(?::(?P<port>\d{1,5}))?(?=[/?#\s,;\"']|$)"
 )
-_DEFAULT_PORTS = {"http://": 80, "https://": 443}
 _OPEN_FILES = 1024
 _PROCESSES = 1024
 _MIB = 1024 * 1024
@@ -153,15 +153,21 @@ def platform_of(architecture: str) -> str:
     return "linux/arm64" if architecture == "arm64" else "linux/amd64"
 
 
-def environment_of(function: LambdaFunction, token: str, runtime_api: str | None) -> dict[str, str]:
+def environment_of(
+    function: LambdaFunction,
+    token: str,
+    runtime_api: str | None,
+    relayed: Mapping[Service, int] | None = None,
+) -> dict[str, str]:
     """What the container's process finds in its environment, beside what the image sets.
 
-    Without a `runtime_api` the image's own emulator serves the runtime.
+    Without a `runtime_api` the image's own emulator serves the runtime. `relayed` tells at which ports this
+    machine's services are found instead of their own.
     """
     environment = {"TZ": ":UTC", **CREDENTIALS}
     for name, value in function.environment.items():
         if name not in RESERVED_ENVIRONMENT:
-            environment[name] = on_host(value)
+            environment[name] = on_host(value, relayed or {})
     environment |= lambda_variables(function, token)
     environment["AWS_LAMBDA_FUNCTION_TIMEOUT"] = str(function.timeout)
     if function.handler is not None:
@@ -171,20 +177,29 @@ def environment_of(function: LambdaFunction, token: str, runtime_api: str | None
     return environment
 
 
-def on_host(value: str) -> str:
-    """A value with the URLs in it that mean this machine written as a container can reach them."""
-    return _LOCAL_URL.sub(lambda found: f"{found['scheme']}{found['user'] or ''}{HOST_ALIAS}", value)
+def on_host(value: str, relayed: Mapping[Service, int]) -> str:
+    """A value with the URLs in it that mean this machine written as a container can reach them.
+
+    The port of a service that is not `relayed` stays as it is.
+    """
+
+    def written(url: re.Match[str]) -> str:
+        port = relayed.get(_meant(url)) or url["port"]
+        return f"{url['scheme']}://{url['user'] or ''}{HOST_ALIAS}" + (f":{port}" if port else "")
+
+    return _LOCAL_URL.sub(written, value)
 
 
-def local_ports(function: LambdaFunction) -> frozenset[int]:
-    """The ports of this machine that URLs in the function's environment name."""
-    found = set()
-    for value in function.environment.values():
-        for url in _LOCAL_URL.finditer(value):
-            port = int(url["port"]) if url["port"] else _DEFAULT_PORTS[url["scheme"]]
-            if 0 < port < 65_536:
-                found.add(port)
-    return frozenset(found)
+def local_services(function: LambdaFunction) -> frozenset[Service]:
+    """The services on this machine that URLs in the function's environment name."""
+    named = (_meant(url) for value in function.environment.values() for url in _LOCAL_URL.finditer(value))
+    return frozenset(service for service in named if 0 < service.port < 65_536)
+
+
+def _meant(url: re.Match[str]) -> Service:
+    """The service that a URL of this machine names; one without a port means its scheme's own."""
+    usual = 80 if url["scheme"] == "http" else 443
+    return Service(int(url["port"] or usual))
 
 
 def command_of(function: LambdaFunction) -> tuple[Sequence[str] | None, Sequence[str] | None, str | None]:

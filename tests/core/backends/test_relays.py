@@ -1,0 +1,139 @@
+"""Relays to services on loopback, with other addresses of loopback in the place of containers'."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+import pytest
+import pytest_asyncio
+
+from core.backends.container.relays import Relays, Service
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs all of 127.0.0.0/8")
+
+GATEWAY, PEER, OTHER = "127.0.0.2", "127.0.0.3", "127.0.0.4"
+
+
+class Instance:
+    """One that has things relayed to it."""
+
+
+@pytest_asyncio.fixture
+async def relays() -> AsyncIterator[Relays]:
+    """None is left, and no connection either."""
+    before = asyncio.all_tasks()
+    made = Relays()
+    yield made
+    assert len(made) == 0
+    left = {task.get_name() for task in asyncio.all_tasks() - before if task.get_name().startswith("relay")}
+    assert left == set()
+
+
+@contextmanager
+def free_port() -> Iterator[int]:
+    """A port at which nobody listens; it is given to nobody else, but may be taken by its number."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.9", 0))
+        yield int(held.getsockname()[1])
+
+
+async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65_536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+
+@asynccontextmanager
+async def service(address: str, port: int) -> AsyncIterator[None]:
+    """One that says everything again."""
+    server = await asyncio.start_server(_echo, address, port)
+    try:
+        yield
+    finally:
+        server.close()
+
+
+async def said_again(port: int, peer: str = PEER, text: bytes = b"hello") -> bytes:
+    """What comes back at a relay's port. Raises ConnectionError."""
+    reader, writer = await asyncio.open_connection(GATEWAY, port, local_addr=(peer, 0))
+    try:
+        writer.write(text)
+        writer.write_eof()
+        async with asyncio.timeout(10):
+            return await reader.read()
+    finally:
+        writer.close()
+
+
+async def relayed(relays: Relays, instance: Instance, wanted: Service, peer: str = PEER) -> int:
+    """The port at which it is."""
+    ports, troubles = await relays.acquire(instance, GATEWAY, {wanted})
+    assert troubles == []
+    relays.let_in(instance, peer)
+    return ports[wanted]
+
+
+@pytest.mark.parametrize("everywhere", ["0.0.0.0", "127.0.0.1"])
+async def test_a_service_may_be_started_on_all_addresses_once_it_is_relayed(relays: Relays, everywhere: str) -> None:
+    one = Instance()
+    with free_port() as port:
+        at = await relayed(relays, one, Service(port))
+        async with service(everywhere, port):
+            assert await said_again(at) == b"hello"
+    await relays.release(one)
+    with pytest.raises(ConnectionRefusedError):
+        await said_again(at)
+
+
+async def test_two_stokers_relay_the_same_service_each_to_its_own(relays: Relays) -> None:
+    one, two, others = Instance(), Instance(), Relays()
+    with free_port() as port:
+        async with service("127.0.0.1", port):
+            first = await relayed(relays, one, Service(port), PEER)
+            second = await relayed(others, two, Service(port), OTHER)
+            assert await said_again(first, PEER) == b"hello"
+            assert await said_again(second, OTHER) == b"hello"
+    await relays.release(one)
+    await others.release(two)
+
+
+async def test_instances_share_a_relay_until_the_last_has_gone(relays: Relays) -> None:
+    one, two = Instance(), Instance()
+    with free_port() as port:
+        async with service("127.0.0.1", port):
+            at = await relayed(relays, one, Service(port), PEER)
+            assert await relayed(relays, two, Service(port), OTHER) == at
+            assert len(relays) == 1
+            await relays.release(one)
+            assert await said_again(at, OTHER) == b"hello"
+    await relays.release(two)
+
+
+async def test_an_address_that_no_instance_has_gets_nothing(
+    relays: Relays, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("core.backends.container.relays._PATIENCE", 0.1)
+    one = Instance()
+    with free_port() as port:
+        async with service("127.0.0.1", port):
+            at = await relayed(relays, one, Service(port))
+            with suppress(ConnectionError):
+                assert await said_again(at, OTHER) == b""
+            assert await said_again(at) == b"hello"
+    assert f"a connection from {OTHER} to the relay to localhost:{port} was refused" in caplog.text
+    await relays.release(one)
+
+
+async def test_where_no_relay_can_listen_the_reason_is_told_and_the_port_stays(relays: Relays) -> None:
+    ports, troubles = await relays.acquire(Instance(), "not an address", {Service(9911)})
+    assert ports == {}
+    (trouble,) = troubles
+    assert trouble.startswith(
+        "a service on this machine's port 9911 may be out of reach: no relay can listen on not an address ("
+    )
