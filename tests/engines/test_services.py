@@ -77,10 +77,18 @@ async def test_a_service_may_be_started_on_any_address_once_the_instance_is_warm
     with free_port() as port:
         await bench.python(ASK, environment={"SERVICE": f"http://localhost:{port}/"})
         (instance,) = await bench.runtime.launch("python")
-        for address in ("0.0.0.0", "::", "127.0.0.1"):
+        for address in ("0.0.0.0", "::", "127.0.0.1", "::1"):
             async with service(address, port):
                 assert await got(bench) == "here", address
         assert [each.id for each in bench.runtime.instances()] == [instance.id]
+
+
+@pytest.mark.parametrize("where", ["localhost", "127.0.0.1", "[::1]"])
+async def test_a_function_reaches_a_service_that_listens_on_ipv6_only(bench: Bench, where: str) -> None:
+    with free_port() as port:
+        async with service("::1", port):
+            await bench.python(ASK, environment={"SERVICE": f"http://{where}:{port}"})
+            assert await got(bench) == "here"
 
 
 async def test_two_stokers_with_functions_that_name_the_same_service_both_reach_it(

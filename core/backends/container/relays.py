@@ -21,17 +21,24 @@ _log = logging.getLogger(__name__)
 
 _PIECE = 64 * 1024
 _PATIENCE = 2.0  # seconds in which the engine must have told whose address a peer's is
+_IPV4, _IPV6 = "127.0.0.1", "::1"
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Service:
-    """What listens at a port of this machine's loopback."""
+    """What listens at a port of this machine's loopback, `ipv6` where it is named by its address there."""
 
     port: int
+    ipv6: bool = False
 
     def __str__(self) -> str:
         """As a URL has it."""
-        return f"localhost:{self.port}"
+        return f"[::1]:{self.port}" if self.ipv6 else f"localhost:{self.port}"
+
+    @property
+    def addresses(self) -> tuple[str, str]:
+        """Where it may be found, in this order: many a service listens on one of the two only."""
+        return (_IPV6, _IPV4) if self.ipv6 else (_IPV4, _IPV6)
 
 
 class _Relay:
@@ -87,7 +94,7 @@ class _Relay:
                     self.service,
                 )
                 return
-            answers, inner = await asyncio.open_connection("127.0.0.1", self.service.port)
+            answers, inner = await self._connect()
             ends.append(inner)
             async with asyncio.TaskGroup() as both:
                 both.create_task(_copy(reader, inner))
@@ -100,6 +107,14 @@ class _Relay:
                 each.close()
                 with suppress(OSError, asyncio.CancelledError):
                     await each.wait_closed()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """To the service, wherever on loopback it listens. Raises OSError."""
+        first, second = self.service.addresses
+        try:
+            return await asyncio.open_connection(first, self.service.port)
+        except OSError:
+            return await asyncio.open_connection(second, self.service.port)
 
     async def _may(self, peer: str) -> bool:
         with suppress(TimeoutError):

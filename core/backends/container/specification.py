@@ -41,7 +41,7 @@ LAYERS_ROOT = "/opt"
 _CUSTOM_ROOT = "/var/runtime"
 
 _LOCAL_URL = re.compile(
-    r"(?P<scheme>https?)://(?P<user>[^/@\s]*@)?(?:localhost|127\.0\.0\.1|\[::1\])"
+    r"(?P<scheme>https?)://(?P<user>[^/@\s]*@)?(?P<host>localhost|127\.0\.0\.1|\[::1\])"
     r"(?::(?P<port>\d{1,5}))?(?=[/?#\s,;\"']|$)"
 )
 _OPEN_FILES = 1024
@@ -199,7 +199,7 @@ def local_services(function: LambdaFunction) -> frozenset[Service]:
 def _meant(url: re.Match[str]) -> Service:
     """The service that a URL of this machine names; one without a port means its scheme's own."""
     usual = 80 if url["scheme"] == "http" else 443
-    return Service(int(url["port"] or usual))
+    return Service(int(url["port"] or usual), ipv6=url["host"].startswith("["))
 
 
 def command_of(function: LambdaFunction) -> tuple[Sequence[str] | None, Sequence[str] | None, str | None]:

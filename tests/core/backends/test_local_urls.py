@@ -13,6 +13,7 @@ from core.functions import LambdaFunction
 ALIAS = "host.docker.internal"
 RELAYED = {
     Service(9911): 40_001,
+    Service(9911, ipv6=True): 40_002,
     Service(80): 40_003,
     Service(443): 40_004,
 }
@@ -31,7 +32,7 @@ def _function(**environment: str) -> LambdaFunction:
         ("http://localhost:9911", f"http://{ALIAS}:40001"),
         ("http://localhost:9911/a?b=c#d", f"http://{ALIAS}:40001/a?b=c#d"),
         ("http://127.0.0.1:9911", f"http://{ALIAS}:40001"),
-        ("http://[::1]:9911/", f"http://{ALIAS}:40001/"),
+        ("http://[::1]:9911/", f"http://{ALIAS}:40002/"),
         ("http://localhost", f"http://{ALIAS}:40003"),
         ("http://localhost/", f"http://{ALIAS}:40003/"),
         ("https://localhost/", f"https://{ALIAS}:40004/"),
@@ -54,6 +55,7 @@ def test_a_url_of_this_machine_leads_to_where_the_service_is_relayed(value: str,
     ("value", "seen"),
     [
         ("http://localhost:5000/", f"http://{ALIAS}:5000/"),
+        ("http://[::1]/", f"http://{ALIAS}/"),
         ("http://localhost:0", f"http://{ALIAS}:0"),
         ("http://localhost:70000", f"http://{ALIAS}:70000"),
     ],
@@ -69,7 +71,7 @@ def test_services_are_those_that_urls_name_with_or_without_a_port() -> None:
         THREE="http://localhost/ https://me@localhost",
         FOUR="http://localhost:0 http://localhost:70000 http://example.org:1",
     )
-    assert local_services(function) == {Service(9911), Service(80), Service(443)}
+    assert local_services(function) == {Service(9911), Service(9911, ipv6=True), Service(80), Service(443)}
 
 
 def test_a_functions_environment_leads_to_what_is_relayed() -> None:

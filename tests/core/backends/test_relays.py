@@ -79,7 +79,7 @@ async def relayed(relays: Relays, instance: Instance, wanted: Service, peer: str
     return ports[wanted]
 
 
-@pytest.mark.parametrize("everywhere", ["0.0.0.0", "127.0.0.1"])
+@pytest.mark.parametrize("everywhere", ["0.0.0.0", "::"])
 async def test_a_service_may_be_started_on_all_addresses_once_it_is_relayed(relays: Relays, everywhere: str) -> None:
     one = Instance()
     with free_port() as port:
@@ -113,6 +113,33 @@ async def test_instances_share_a_relay_until_the_last_has_gone(relays: Relays) -
             await relays.release(one)
             assert await said_again(at, OTHER) == b"hello"
     await relays.release(two)
+
+
+@pytest.mark.parametrize("ipv6", [False, True])
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+async def test_a_service_is_found_on_either_address_of_loopback(relays: Relays, address: str, ipv6: bool) -> None:
+    one = Instance()
+    with free_port() as port:
+        at = await relayed(relays, one, Service(port, ipv6=ipv6))
+        async with service(address, port):
+            assert await said_again(at) == b"hello"
+    await relays.release(one)
+
+
+@pytest.mark.parametrize("ipv6", [False, True])
+async def test_of_two_services_the_one_that_is_named_answers(relays: Relays, ipv6: bool) -> None:
+    async def name_it(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(str(writer.get_extra_info("sockname")[0]).encode())
+        writer.close()
+
+    one = Instance()
+    with free_port() as port:
+        at = await relayed(relays, one, Service(port, ipv6=ipv6))
+        servers = [await asyncio.start_server(name_it, address, port) for address in ("127.0.0.1", "::1")]
+        assert await said_again(at, text=b"") == (b"::1" if ipv6 else b"127.0.0.1")
+        for each in servers:
+            each.close()
+    await relays.release(one)
 
 
 async def test_an_address_that_no_instance_has_gets_nothing(
