@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from core.events import InstanceLogged
 from core.runtime import LambdaRuntime
 from tests.core.sources import scripted_function
 from tests.core.waiting import until
@@ -109,3 +110,19 @@ async def test_two_stokers_with_functions_that_name_the_same_service_both_reach_
         for runtime in (other, bench.runtime):
             result = await runtime.invoke("scripted", event)
             assert (result.function_error, result.payload) == (None, b"answered")
+
+
+async def test_where_nothing_listens_the_function_sees_an_error_and_its_log_says_why(bench: Bench) -> None:
+    with free_port() as port:
+        line = f"nothing listens at localhost:{port} on this machine: the function's connection was refused"
+
+        def said() -> int:
+            return [one for event in bench.told(InstanceLogged) for one in event.lines].count(line)
+
+        await bench.python(ASK, environment={"SERVICE": f"http://localhost:{port}"}, max_instances=1)
+        assert [await got(bench) for _ in range(2)] == ["ConnectionResetError"] * 2
+        assert said() == 1
+        async with service("127.0.0.1", port):
+            assert await got(bench) == "here"
+        assert await got(bench) == "ConnectionResetError"
+        assert said() == 2

@@ -247,6 +247,10 @@ class ContainerInstance:
         else:
             self._output.settled(then, self._output_lag)
 
+    def tell(self, line: str) -> None:
+        """Write a line about it to its log."""
+        self._log_lines([line])
+
     def _log_lines(self, lines: Sequence[str]) -> None:
         self.tail.extend(lines)
         self._launch.log(lines)

@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from core.emulator.listening import listening_socket
 
-__all__ = ["Relays", "Service"]
+__all__ = ["Holder", "Relays", "Service"]
 
 _log = logging.getLogger(__name__)
 
 _PIECE = 64 * 1024
 _PATIENCE = 2.0  # seconds in which the engine must have told whose address a peer's is
 _IPV4, _IPV6 = "127.0.0.1", "::1"
+_AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: what is not sent yet is dropped, and the peer told by a reset
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -41,6 +45,13 @@ class Service:
         return (_IPV6, _IPV4) if self.ipv6 else (_IPV4, _IPV6)
 
 
+class Holder(Protocol):
+    """An instance that services are relayed to."""
+
+    def tell(self, line: str) -> None:
+        """Write a line about it to its log."""
+
+
 class _Relay:
     """To one service. `peers` are the addresses that may use it, by who has them."""
 
@@ -48,9 +59,10 @@ class _Relay:
         self.host = host
         self.port = 0  # its own, once it listens
         self.service = service
-        self.holders: set[object] = set()
-        self.peers: dict[object, str] = {}
+        self.holders: set[Holder] = set()
+        self.peers: dict[Holder, str] = {}
         self.known = asyncio.Event()
+        self._told: set[Holder] = set()  # those that know that nothing listens
         self._server: asyncio.Server | None = None
         self._passing: set[asyncio.Task[None]] = set()
 
@@ -64,10 +76,11 @@ class _Relay:
             raise
         self.port = int(sock.getsockname()[1])
 
-    def forget(self, holder: object) -> None:
+    def forget(self, holder: Holder) -> None:
         """It wants nothing any more."""
         self.holders.discard(holder)
         self.peers.pop(holder, None)
+        self._told.discard(holder)
 
     async def aclose(self) -> None:
         """Listen no more, and cut what goes through."""
@@ -83,46 +96,69 @@ class _Relay:
         task.add_done_callback(self._passing.discard)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, from its beginning to its end."""
+        """One connection, from its beginning to its end; one that does not end by itself is reset on both sides."""
         peer = str((writer.get_extra_info("peername") or ("",))[0])
         ends = [writer]
         try:
-            if not await self._may(peer):
+            holder = await self._whose(peer)
+            if holder is None:
                 _log.warning(
                     "a connection from %s to the relay to %s was refused: no instance has that address",
                     peer,
                     self.service,
                 )
                 return
-            answers, inner = await self._connect()
+            answers, inner = await self._connect(holder)
             ends.append(inner)
             async with asyncio.TaskGroup() as both:
                 both.create_task(_copy(reader, inner))
                 both.create_task(_copy(answers, writer))
+            for each in ends:
+                each.close()
+                await each.wait_closed()
         except* OSError:
-            # either side has gone, or nobody listens on loopback: the other sees its connection closed
+            # either side has broken off, or nobody listens: the other is to see an error too
             pass
         finally:
             for each in ends:
-                each.close()
-                with suppress(OSError, asyncio.CancelledError):
-                    await each.wait_closed()
+                _reset(each)
 
-    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """To the service, wherever on loopback it listens. Raises OSError."""
-        first, second = self.service.addresses
-        try:
-            return await asyncio.open_connection(first, self.service.port)
-        except OSError:
-            return await asyncio.open_connection(second, self.service.port)
+    async def _connect(self, holder: Holder) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """To the service, wherever on loopback it listens. Raises OSError, once its holder has been told."""
+        failed: OSError | None = None
+        for address in self.service.addresses:
+            try:
+                found = await asyncio.open_connection(address, self.service.port)
+            except OSError as error:
+                failed = failed or error
+            else:
+                self._told.clear()
+                return found
+        assert failed is not None
+        if holder not in self._told:
+            self._told.add(holder)
+            refused = isinstance(failed, ConnectionRefusedError)
+            what = (
+                f"nothing listens at {self.service} on this machine"
+                if refused
+                else f"{self.service} on this machine is out of reach ({failed.strerror or failed})"
+            )
+            holder.tell(f"{what}: the function's connection was refused")
+        raise failed
 
-    async def _may(self, peer: str) -> bool:
+    async def _whose(self, peer: str) -> Holder | None:
+        """Who has this address, which the engine may be about to tell; None where nobody has."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE):
-                while peer not in self.peers.values():
+                while (holder := self._holder(peer)) is None:
                     self.known.clear()
                     await self.known.wait()
-        return peer in self.peers.values()
+                return holder
+        return None
+
+    def _holder(self, peer: str) -> Holder | None:
+        # the last: an engine gives an address away again before the former holder is all gone
+        return next((holder for holder, address in reversed(self.peers.items()) if address == peer), None)
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -131,6 +167,14 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         await writer.drain()
     if writer.can_write_eof():
         writer.write_eof()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection at once, so that its peer sees an error; nothing happens to one that is closed."""
+    found = writer.get_extra_info("socket")
+    with suppress(OSError):
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+    writer.transport.abort()
 
 
 class Relays:
@@ -144,7 +188,7 @@ class Relays:
         return len(self._open)
 
     async def acquire(
-        self, holder: object, host: str, services: Collection[Service]
+        self, holder: Holder, host: str, services: Collection[Service]
     ) -> tuple[dict[Service, int], list[str]]:
         """Have these relayed for `holder`; returns at which ports of `host`, and a sentence for each that cannot be."""
         ports: dict[Service, int] = {}
@@ -167,14 +211,14 @@ class Relays:
                 ports[service] = relay.port
         return ports, troubles
 
-    def let_in(self, holder: object, address: str) -> None:
+    def let_in(self, holder: Holder, address: str) -> None:
         """The holder's container has this address."""
         for relay in self._open.values():
             if holder in relay.holders:
                 relay.peers[holder] = address
                 relay.known.set()
 
-    async def release(self, holder: object) -> None:
+    async def release(self, holder: Holder) -> None:
         """The holder wants none any more; relays that nobody wants are closed."""
         async with self._opening:
             for key, relay in tuple(self._open.items()):

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 import pytest_asyncio
@@ -20,6 +20,12 @@ GATEWAY, PEER, OTHER = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 
 class Instance:
     """One that has things relayed to it."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+
+    def tell(self, line: str) -> None:
+        self.log.append(line)
 
 
 @pytest_asyncio.fixture
@@ -123,6 +129,7 @@ async def test_a_service_is_found_on_either_address_of_loopback(relays: Relays, 
         at = await relayed(relays, one, Service(port, ipv6=ipv6))
         async with service(address, port):
             assert await said_again(at) == b"hello"
+    assert one.log == []
     await relays.release(one)
 
 
@@ -142,6 +149,47 @@ async def test_of_two_services_the_one_that_is_named_answers(relays: Relays, ipv
     await relays.release(one)
 
 
+async def test_where_nothing_listens_the_connection_is_reset_and_the_log_says_so_once(relays: Relays) -> None:
+    one, two = Instance(), Instance()
+    with free_port() as port:
+        line = f"nothing listens at localhost:{port} on this machine: the function's connection was refused"
+        at = await relayed(relays, one, Service(port), PEER)
+        await relayed(relays, two, Service(port), OTHER)
+        for _ in range(3):
+            with pytest.raises(ConnectionError):
+                await said_again(at)
+        assert (one.log, two.log) == ([line], [])
+        with pytest.raises(ConnectionError):
+            await said_again(at, OTHER)
+        assert (one.log, two.log) == ([line], [line])
+        async with service("127.0.0.1", port):
+            assert await said_again(at) == b"hello"
+        # it worked: this is news again
+        with pytest.raises(ConnectionError):
+            await said_again(at)
+        assert (one.log, two.log) == ([line, line], [line])
+    await relays.release(one)
+    await relays.release(two)
+
+
+async def test_a_service_that_breaks_off_is_an_error_for_the_function_too(relays: Relays) -> None:
+    async def break_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(5)
+        writer.write(b"half of")
+        await writer.drain()
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        writer.transport.abort()
+
+    one = Instance()
+    with free_port() as port:
+        at = await relayed(relays, one, Service(port))
+        server = await asyncio.start_server(break_off, "127.0.0.1", port)
+        with pytest.raises(ConnectionError):
+            await said_again(at)
+        server.close()
+    await relays.release(one)
+
+
 async def test_an_address_that_no_instance_has_gets_nothing(
     relays: Relays, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -150,11 +198,35 @@ async def test_an_address_that_no_instance_has_gets_nothing(
     with free_port() as port:
         async with service("127.0.0.1", port):
             at = await relayed(relays, one, Service(port))
-            with suppress(ConnectionError):
-                assert await said_again(at, OTHER) == b""
+            with pytest.raises(ConnectionError):
+                await said_again(at, OTHER)
             assert await said_again(at) == b"hello"
+    assert one.log == []
     assert f"a connection from {OTHER} to the relay to localhost:{port} was refused" in caplog.text
     await relays.release(one)
+
+
+async def test_a_relay_ends_while_a_service_reads_nothing(relays: Relays) -> None:
+    stalled = asyncio.Event()
+
+    async def stall(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await stalled.wait()
+        writer.close()
+
+    one = Instance()
+    with free_port() as port:
+        at = await relayed(relays, one, Service(port))
+        server = await asyncio.start_server(stall, "127.0.0.1", port, limit=1024)
+        _, writer = await asyncio.open_connection(GATEWAY, at, local_addr=(PEER, 0))
+        writer.write(bytes(32 << 20))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await writer.drain()
+        async with asyncio.timeout(5):
+            await relays.release(one)
+        stalled.set()
+        writer.transport.abort()
+        server.close()
 
 
 async def test_where_no_relay_can_listen_the_reason_is_told_and_the_port_stays(relays: Relays) -> None:
