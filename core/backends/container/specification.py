@@ -40,9 +40,14 @@ TASK_ROOT = "/var/task"
 LAYERS_ROOT = "/opt"
 _CUSTOM_ROOT = "/var/runtime"
 
+# What may follow a URL's host and port. A template's `{port}` or `$PORT` is not among it: nobody knows what it becomes.
+_AFTER = r"""[/?#\\\s,;=&|"'`)\]<>}]"""
 _LOCAL_URL = re.compile(
-    r"(?P<scheme>https?)://(?P<user>[^/@\s]*@)?(?P<host>localhost|127\.0\.0\.1|\[::1\])"
-    r"(?::(?P<port>\d{1,5}))?(?=[/?#\s,;\"']|$)"
+    # without a user first: a query that follows may have an @ of its own
+    r"""(?P<scheme>https?)://(?P<user>[^/?#\s"<>]*?@)??"""
+    r"(?P<host>localhost\.?|127\.0\.0\.1|\[::1\])(?::(?P<port>[0-9]{1,5}))?"
+    rf"(?=\.?(?:{_AFTER}|$))",
+    re.IGNORECASE,
 )
 _OPEN_FILES = 1024
 _PROCESSES = 1024
@@ -198,7 +203,7 @@ def local_services(function: LambdaFunction) -> frozenset[Service]:
 
 def _meant(url: re.Match[str]) -> Service:
     """The service that a URL of this machine names; one without a port means its scheme's own."""
-    usual = 80 if url["scheme"] == "http" else 443
+    usual = 80 if url["scheme"].lower() == "http" else 443
     return Service(int(url["port"] or usual), ipv6=url["host"].startswith("["))
 
 
