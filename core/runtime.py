@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +13,12 @@ from core.archives import Archive
 from core.backends.base import BackendHealth, LambdaBackend, StaleCandidate
 from core.catalogue import Catalogue, Deploy
 from core.deployer import Deployer
-from core.errors import (
-    BackendUnavailableError,
-    HomeUnusableError,
-    UnsupportedRuntimeError,
-)
+from core.errors import BackendUnavailableError
 from core.event_queue import EventQueue
-from core.events import BackendChanged, DefaultBackendChanged, ImagePullChanged, Trouble
+from core.events import Trouble
 from core.functions import LambdaFunction
 from core.home import Home, home_path, open_home
+from core.home_backends import HomeBackends, start_backend
 from core.images import ImagePull
 from core.instance_client import InstanceClient
 from core.instances import Instance, InstanceSnapshot, InstanceState, MemoryUsage
@@ -35,10 +30,9 @@ from core.local_emulators import LocalEmulators
 from core.logbook import LogBook
 from core.owners import OwnerState, forget_owner, owner_facts, owner_state
 from core.pool import PoolLimits, WarmPool
-from core.prepulls import Prepulls
 from core.registry import Details, LayerVersion, Registry
 from core.scribe import Scribe
-from core.settings import Settings, change_settings
+from core.settings import Settings
 
 __all__ = ["MAX_REQUEST", "LambdaRuntime"]
 
@@ -53,14 +47,14 @@ class LambdaRuntime:
         self.owner_id = home.owner_id
         self.journal = journal
         self.events = events
-        self._backends = {backend.name: backend for backend in backends}
         self._deploys = Catalogue(home.archives, journal)
+        self._backends = HomeBackends(backends, home, self._deploys, self._default_changed)
         self.registry = Registry(journal)
         self._logs = LogBook()
         self.news = [*journal.news]
         """What opening the home had to tell, before anyone could subscribe to `events`."""
         self._launcher = Launcher(
-            backends=self._backends,
+            backends=self._backends.by_name,
             deploys=self._deploys,
             journal=journal,
             logs=self._logs,
@@ -86,8 +80,8 @@ class LambdaRuntime:
             pool=self._pool,
             events=events,
             settings=settings,
-            backend_of=self._backend_of,
-            held_archives=lambda: {digest for backend in backends for digest in backend.held_archives()},
+            backend_of=self._backends.name_of,
+            held_archives=self._backends.held_archives,
         )
         self._scribe = Scribe(journal, events, settings)
         self._invoker = Invoker(
@@ -99,7 +93,6 @@ class LambdaRuntime:
             limits=self.registry,
         )
         self.event_queue = EventQueue(self)
-        self._prepulls: Prepulls | None = None
         self._closing: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
 
@@ -130,9 +123,10 @@ class LambdaRuntime:
                 backends = builtin_backends(opened, local)
             for backend in backends:
                 stack.push_async_callback(backend.aclose)
-                await _start(backend, opened.path)
+                await start_backend(backend, opened.path)
             runtime = cls(opened, backends, client)
-            await runtime._restore()
+            await runtime._deployer.restore(runtime.news.append)
+            runtime._backends.listen(online=runtime._pool.start_anew)
             try:
                 await runtime.event_queue.start()
                 yield runtime
@@ -250,9 +244,7 @@ class LambdaRuntime:
 
     def unsupported(self, name: str) -> str | None:
         """Why the function's backend cannot run it, or None where it can."""
-        function = self.function(name)
-        backend = self._backends.get(self._backend_of(function))
-        return backend.unsupported(function) if backend else f"there is no backend {self._backend_of(function)}"
+        return self._backends.unsupported(name)
 
     # --- invocations
 
@@ -433,15 +425,15 @@ class LambdaRuntime:
     ) -> tuple[list[StaleCandidate], set[str]]:
         """What all backends tell, and those that told nothing: an engine that is away may have more."""
         asked = await asyncio.gather(
-            *(backend.reap_stale(dry_run=dry_run, only=only) for backend in self._backends.values()),
+            *(backend.reap_stale(dry_run=dry_run, only=only) for backend in self._backends.by_name.values()),
             return_exceptions=True,
         )
         candidates: list[StaleCandidate] = []
         silent = set()
-        for name, found in zip(self._backends, asked, strict=True):
+        for name, found in zip(self._backends.by_name, asked, strict=True):
             if isinstance(found, BackendUnavailableError):
                 silent.add(name)
-                if self._backends[name].health().online:
+                if self._backends.by_name[name].health().online:
                     self.events.publish(Trouble(about=name, message=str(found)))
             elif isinstance(found, BaseException):
                 raise found
@@ -463,28 +455,22 @@ class LambdaRuntime:
 
         Raises FunctionNotFoundError, BackendUnavailableError, ImagePullError.
         """
-        function = self.function(name)
-        backend = self._backend(function)
-        image = backend.image_of(function)
-        if image is not None:
-            await backend.prepull_image(image, function.architecture)
+        await self._backends.prepull(name)
 
     def image_of(self, name: str) -> str | None:
         """The image that a function's instances run on, as its engine is asked for it; None where there is none.
 
         Raises FunctionNotFoundError.
         """
-        function = self.function(name)
-        backend = self._backends.get(self._backend_of(function))
-        return backend.image_of(function) if backend else None
+        return self._backends.image_of(name)
 
     def pulls(self) -> list[ImagePull]:
         """The images that are being fetched, of all backends."""
-        return [pull for backend in self._backends.values() for pull in backend.pulls()]
+        return self._backends.pulls()
 
     def cancel_pull(self, pull_id: str) -> bool:
         """Give a pull up; False where none of that id is under way."""
-        return any(backend.cancel_pull(pull_id) for backend in self._backends.values())
+        return self._backends.cancel_pull(pull_id)
 
     def pin(self, instance_id: str, pinned: bool = True) -> None:
         """Exempt an instance from idle reaping. Raises InstanceNotFoundError."""
@@ -511,7 +497,7 @@ class LambdaRuntime:
         instance = self._pool.instance(instance_id)
         if instance.warm is None:
             return None
-        return self._backends[instance.backend].usage(instance.warm.handle)
+        return self._backends.by_name[instance.backend].usage(instance.warm.handle)
 
     def shell_command(self, instance_id: str) -> str | None:
         """A command line that opens a shell inside an instance; None where it has no inside, or is not up yet.
@@ -521,20 +507,19 @@ class LambdaRuntime:
         instance = self._pool.instance(instance_id)
         if instance.warm is None or instance.state.final:
             return None
-        return self._backends[instance.backend].shell_command(instance.warm.handle)
+        return self._backends.by_name[instance.backend].shell_command(instance.warm.handle)
 
     def backends(self) -> dict[str, BackendHealth]:
         """Each backend's health, as last known."""
-        return {name: backend.health() for name, backend in self._backends.items()}
+        return self._backends.health()
 
     def default_backend(self) -> str:
         """The backend of functions that name none."""
-        default = self.settings.default_backend
-        return default if default in self._backends else next(iter(self._backends))
+        return self._backends.default()
 
     def backend_facts(self, name: str) -> Mapping[str, str]:
         """What a backend tells of itself beside its health, for people. Raises BackendUnavailableError."""
-        return self._known(name).facts()
+        return self._backends.facts(name)
 
     async def set_default_backend(self, name: str) -> None:
         """Let functions that name no backend start on this one, now and after the next start.
@@ -542,19 +527,11 @@ class LambdaRuntime:
         Instances that run stay where they are. Raises BackendUnavailableError where there is none of
         that name, HomeUnusableError, InvalidSettingError.
         """
-        self._known(name)
-        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="stoker-settings")
-        try:
-            written = thread.submit(change_settings, self.home / "settings.json", default_backend=name)
-            await asyncio.wrap_future(written)
-        finally:
-            thread.shutdown(wait=False)
-        if name != self.default_backend():
-            self.settings = self.settings.with_overrides(default_backend=name)
-            self._deployer.backend_changed()
-            self.events.publish(DefaultBackendChanged(backend=name))
-            if self._prepulls is not None:
-                self._prepulls.want(function.function_name for function in self.functions() if function.backend is None)
+        await self._backends.set_default(name)
+
+    def _default_changed(self, name: str) -> None:
+        self.settings = self.settings.with_overrides(default_backend=name)
+        self._deployer.backend_changed()
 
     # --- history and saved events
 
@@ -582,8 +559,7 @@ class LambdaRuntime:
         Safe to call again: a call with `drain` False while another drains makes it hurry.
         """
         self.event_queue.stop()
-        if self._prepulls is not None:
-            await self._prepulls.aclose()
+        await self._backends.stop_prepulls()
         self._invoker.stop_accepting()
         if not drain:
             self._hurry.set()
@@ -606,44 +582,6 @@ class LambdaRuntime:
         self._scribe.close()
         await self.journal.flush()
 
-    # --- backends
-
-    def _backend_of(self, function: LambdaFunction) -> str:
-        return function.backend or self.default_backend()
-
-    def _backend(self, function: LambdaFunction) -> LambdaBackend:
-        name = self._backend_of(function)
-        backend = self._backends.get(name)
-        if backend is None:
-            raise UnsupportedRuntimeError(
-                function.runtime or "an image", name, "there is no backend of this name", tuple(self._backends)
-            )
-        return backend
-
-    def _known(self, name: str) -> LambdaBackend:
-        if name not in self._backends:
-            raise BackendUnavailableError(name, f"there is none of this name; there are {', '.join(self._backends)}")
-        return self._backends[name]
-
-    async def _restore(self) -> None:
-        await self._deployer.restore(self.news.append)
-        for backend in self._backends.values():
-            backend.changed = partial(self._backend_changed, backend)
-            backend.pulling = lambda pull: self.events.publish(ImagePullChanged(pull=pull))
-            self._backend_changed(backend)
-        # not before: what the home held was there already
-        self._prepulls = Prepulls(self.events, self.prepull, self._can_pull)
-
-    def _can_pull(self, name: str) -> bool:
-        backend = self._backends.get(self._backend_of(self.function(name)))
-        return backend is not None and backend.health().online
-
-    def _backend_changed(self, backend: LambdaBackend) -> None:
-        health = backend.health()
-        self.events.publish(BackendChanged(backend=backend.name, online=health.online, detail=health.detail))
-        if health.online:
-            self._pool.start_anew(backend.name)
-
     # --- ends
 
     async def _end_all(self, instances: list[Instance], force: bool, reason: str, *, busy_too: bool = False) -> int:
@@ -661,11 +599,3 @@ class LambdaRuntime:
         waits = [self._pool.wait_gone(instance) for instance in instances]
         if waits:
             await asyncio.wait(waits)
-
-
-async def _start(backend: LambdaBackend, home: Path) -> None:
-    try:
-        await backend.start()
-    except OSError as error:
-        where = str(error.filename or home)
-        raise HomeUnusableError(where, f"the {backend.name} backend needs it ({error.strerror})") from error
