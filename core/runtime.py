@@ -13,9 +13,7 @@ from core.archives import Archive
 from core.backends.base import BackendHealth, LambdaBackend, StaleCandidate
 from core.catalogue import Catalogue, Deploy
 from core.deployer import Deployer
-from core.errors import BackendUnavailableError
 from core.event_queue import EventQueue
-from core.events import Trouble
 from core.functions import LambdaFunction
 from core.home import Home, home_path, open_home
 from core.home_backends import HomeBackends, start_backend
@@ -26,9 +24,9 @@ from core.invocation import InvocationResult, StreamingInvocation
 from core.invoker import MAX_REQUEST, Invoker
 from core.journal import InvocationRecord, SavedEvent
 from core.launcher import Launcher
+from core.left_behind import LeftBehind
 from core.local_emulators import LocalEmulators
 from core.logbook import LogBook
-from core.owners import OwnerState, forget_owner, owner_facts, owner_state
 from core.pool import PoolLimits, WarmPool
 from core.registry import Details, LayerVersion, Registry
 from core.scribe import Scribe
@@ -49,6 +47,7 @@ class LambdaRuntime:
         self.events = events
         self._deploys = Catalogue(home.archives, journal)
         self._backends = HomeBackends(backends, home, self._deploys, self._default_changed)
+        self._left_behind = LeftBehind(self._backends.by_name, journal, events)
         self.registry = Registry(journal)
         self._logs = LogBook()
         self.news = [*journal.news]
@@ -415,40 +414,7 @@ class LambdaRuntime:
         Unless `dry_run`, what belongs to owners known to be dead is removed, or exactly the
         candidates whose ids are in `only` (never a living owner's).
         """
-        candidates, _ = await self._left_behind(dry_run=dry_run, only=only)
-        if not dry_run:
-            await self._forget_owners({c.owner for c in candidates})
-        return candidates
-
-    async def _left_behind(
-        self, *, dry_run: bool, only: Collection[str] | None = None
-    ) -> tuple[list[StaleCandidate], set[str]]:
-        """What all backends tell, and those that told nothing: an engine that is away may have more."""
-        asked = await asyncio.gather(
-            *(backend.reap_stale(dry_run=dry_run, only=only) for backend in self._backends.by_name.values()),
-            return_exceptions=True,
-        )
-        candidates: list[StaleCandidate] = []
-        silent = set()
-        for name, found in zip(self._backends.by_name, asked, strict=True):
-            if isinstance(found, BackendUnavailableError):
-                silent.add(name)
-                if self._backends.by_name[name].health().online:
-                    self.events.publish(Trouble(about=name, message=str(found)))
-            elif isinstance(found, BaseException):
-                raise found
-            else:
-                candidates.extend(found)
-        return candidates, silent
-
-    async def _forget_owners(self, owners: Collection[str]) -> None:
-        """Let go of dead owners that have nothing left."""
-        left, silent = await self._left_behind(dry_run=True)
-        for owner in set(owners) - {candidate.owner for candidate in left}:
-            used = owner_facts(owner).get("backends", [])
-            if owner_state(owner) is OwnerState.DEAD and silent.isdisjoint(used if isinstance(used, list) else []):
-                forget_owner(owner)
-                await self.journal.end_owner(owner)
+        return await self._left_behind.reap(dry_run, only)
 
     async def prepull(self, name: str) -> None:
         """Fetch the image that a function runs on, unless it is there; where it needs none, nothing.
