@@ -19,7 +19,7 @@ from core.home import Home, home_path, open_home
 from core.home_backends import HomeBackends, start_backend
 from core.images import ImagePull
 from core.instance_client import InstanceClient
-from core.instances import Instance, InstanceSnapshot, InstanceState, MemoryUsage
+from core.instances import InstanceSnapshot, MemoryUsage
 from core.invocation import InvocationResult, StreamingInvocation
 from core.invoker import MAX_REQUEST, Invoker
 from core.journal import InvocationRecord, SavedEvent
@@ -28,6 +28,7 @@ from core.left_behind import LeftBehind
 from core.local_emulators import LocalEmulators
 from core.logbook import LogBook
 from core.pool import PoolLimits, WarmPool
+from core.pool_by_hand import PoolByHand
 from core.registry import Details, LayerVersion, Registry
 from core.scribe import Scribe
 from core.settings import Settings
@@ -72,6 +73,7 @@ class LambdaRuntime:
             self._launcher.carry_out,
         )
         self._launcher.attach(self._pool)
+        self._by_hand = PoolByHand(self._pool)
         self._deployer = Deployer(
             home=home.path,
             deploys=self._deploys,
@@ -366,34 +368,23 @@ class LambdaRuntime:
         ended; those that came up stay. Cancelling the call ends those that are not up yet.
         """
         self._deploys.get(name)
-        if count < 1:
-            return []
-        wishes = self._pool.wish(name, count)
-        try:
-            await asyncio.wait(wishes)
-        except asyncio.CancelledError:
-            self._pool.unwish(name, wishes)
-            raise
-        return [wish.result().snapshot() for wish in wishes]
+        return await self._by_hand.launch(name, count)
 
     async def terminate(self, instance_id: str, force: bool = False) -> None:
         """End an instance. A busy one finishes its invocation first (it drains), unless `force`.
 
         Returns when it has gone, or at once for one that drains. Raises InstanceNotFoundError.
         """
-        reason = "killed by hand" if force else "terminated by hand"
-        instance = self._pool.terminate(instance_id, force=force, reason=reason)
-        if instance.state is not InstanceState.DRAINING:
-            await asyncio.shield(self._pool.wait_gone(instance))
+        await self._by_hand.terminate(instance_id, force)
 
     async def evict(self, name: str, force: bool = False) -> int:
         """End all instances of a function; busy ones drain unless `force`. Returns how many."""
         self._deploys.get(name)
-        return await self._end_all([i for i in self._pool if i.function_name == name], force, "evicted by hand")
+        return await self._by_hand.evict(name, force)
 
     async def stop_all(self, force: bool = False) -> int:
         """End every instance; busy ones drain unless `force`. Returns how many."""
-        return await self._end_all(list(self._pool), force, "all stopped by hand")
+        return await self._by_hand.stop_all(force)
 
     def idle_candidates(self, ttl: float | None = None, name: str | None = None) -> list[InstanceSnapshot]:
         """What `reap_idle` would take."""
@@ -404,9 +395,7 @@ class LambdaRuntime:
 
         Pinned ones and each function's minimum warm stay. Returns those that went, once they have.
         """
-        reaped = self._pool.reap_idle(ttl, name)
-        await self._all_gone(reaped)
-        return [instance.snapshot() for instance in reaped]
+        return await self._by_hand.reap_idle(ttl, name)
 
     async def reap_stale(self, dry_run: bool = False, only: Collection[str] | None = None) -> list[StaleCandidate]:
         """Find what earlier Stokers left behind, with the reason why each would go or stay.
@@ -541,27 +530,9 @@ class LambdaRuntime:
         idle.cancel()
         self._pool.close()
         await self._invoker.cancel_all()
-        await self._end_all(list(self._pool), force=False, reason="Stoker closes", busy_too=True)
+        await self._by_hand.close()
         await self._launcher.settled()
         await self.event_queue.close()
         await self._deployer.settled()
         self._scribe.close()
         await self.journal.flush()
-
-    # --- ends
-
-    async def _end_all(self, instances: list[Instance], force: bool, reason: str, *, busy_too: bool = False) -> int:
-        ended = []
-        for instance in instances:
-            if instance.state.final:
-                continue
-            hard = force or (busy_too and instance.state in {InstanceState.BUSY, InstanceState.DRAINING})
-            self._pool.terminate(instance.id, force=hard, reason=reason)
-            ended.append(instance)
-        await self._all_gone([i for i in ended if i.state is not InstanceState.DRAINING])
-        return len(ended)
-
-    async def _all_gone(self, instances: Sequence[Instance]) -> None:
-        waits = [self._pool.wait_gone(instance) for instance in instances]
-        if waits:
-            await asyncio.wait(waits)
