@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from core.emulator.runtime_api import InvokeOutcome
     from core.functions import LambdaFunction
     from core.instances import Instance
+    from core.invoke_options import InvokeOptions
     from core.replies import Reply
 
 __all__ = ["Canned", "Ending", "Flight"]
@@ -73,21 +74,16 @@ class Flight:
         function: LambdaFunction,
         *,
         payload: bytes,
-        source: str,
+        options: InvokeOptions,
         ended: Callable[[Flight, Ending], None],
         overdue: Callable[[Flight], None],
         keep: int,
-        client_context: str | None = None,
-        invoked_arn: str | None = None,
-        trace_id: str | None = None,
     ) -> None:
         self.request_id = request_id
-        self.client_context = client_context
-        self.invoked_arn = invoked_arn
-        self.trace_id = trace_id
+        self.options = options
+        self.source = options.source
         self.function = function
         self.payload = payload
-        self.source = source
         self.asked = time.monotonic()
         self.asked_wall = time.time()
         self.handed: float | None = None

@@ -17,6 +17,7 @@ from core.replies import EndpointError, Reply
 
 if TYPE_CHECKING:
     from core.http_client import HttpClient
+    from core.invoke_options import InvokeOptions
     from core.local_emulators import Asked, LocalEmulators
 
 __all__ = ["InstanceClient"]
@@ -32,31 +33,25 @@ class InstanceClient:
         self._http: HttpClient | None = None
 
     async def invoke(
-        self,
-        endpoint: str,
-        request_id: str,
-        payload: bytes,
-        *,
-        client_context: str | None = None,
-        trace_id: str | None = None,
-        arn: str | None = None,
-        timeout: float,
+        self, endpoint: str, request_id: str, payload: bytes, options: InvokeOptions, *, timeout: float
     ) -> Reply:
         """Send the event and return when the head of the reply is there. Never tried again here.
 
         `timeout` is the function's, in seconds; behind a socket the other end keeps its own, and names
-        the function by its own ARN instead of by `arn`.
+        the function by its own ARN instead of by the one in `options`.
         Raises EndpointError.
         """
         if endpoint.startswith(_PREFIX):
-            request = InvokeRequest(request_id, payload, _decoded(client_context), trace_id, None, arn, timeout)
+            request = _request(request_id, payload, options, timeout)
             return await self._hand_over(endpoint.removeprefix(_PREFIX), request)
         if self._http is None:
             # imported here: httpx costs a tenth of the window's start, and local processes need none of it
             from core.http_client import HttpClient
 
             self._http = HttpClient()
-        return await self._http.invoke(endpoint, request_id, payload, client_context=client_context, trace_id=trace_id)
+        return await self._http.invoke(
+            endpoint, request_id, payload, client_context=options.client_context, trace_id=options.trace_id
+        )
 
     def near(self, endpoint: str) -> RuntimeApi | None:
         """The Runtime API that is in this process, for `begin`; None where there is none, or something else."""
@@ -68,11 +63,9 @@ class InstanceClient:
         api: RuntimeApi,
         request_id: str,
         payload: bytes,
+        options: InvokeOptions,
         answered: Callable[[Reply | EndpointError], None],
         *,
-        client_context: str | None,
-        trace_id: str | None,
-        arn: str | None,
         timeout: float,
     ) -> None:
         """As `invoke`, without waiting: `answered` is called once, perhaps at once, with the reply or the error."""
@@ -81,7 +74,7 @@ class InstanceClient:
             answered(_LocalReply(found) if isinstance(found, InvokeReply) else EndpointError(str(found), sent=False))
 
         try:
-            api.begin(InvokeRequest(request_id, payload, _decoded(client_context), trace_id, None, arn, timeout), told)
+            api.begin(_request(request_id, payload, options, timeout), told)
         except RuntimeError as error:
             answered(EndpointError(str(error), sent=not isinstance(error, RuntimeGoneError)))
 
@@ -131,6 +124,11 @@ class _LocalReply:
 
     async def aclose(self) -> None:
         await self._reply.aclose()
+
+
+def _request(request_id: str, payload: bytes, options: InvokeOptions, timeout: float) -> InvokeRequest:
+    context = _decoded(options.client_context)
+    return InvokeRequest(request_id, payload, context, options.trace_id, None, options.invoked_arn, timeout)
 
 
 def _decoded(client_context: str | None) -> str | None:

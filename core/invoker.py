@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from core.functions import LambdaFunction
     from core.instance_client import InstanceClient
     from core.instances import Instance
+    from core.invoke_options import InvokeOptions
     from core.pool import Waiter, WarmPool
     from core.replies import Reply
     from core.scribe import Scribe
@@ -83,35 +84,13 @@ class Invoker:
     def __len__(self) -> int:
         return len(self._flights)
 
-    async def invoke(
-        self,
-        function: LambdaFunction,
-        payload: bytes,
-        *,
-        request_id: str | None,
-        client_context: str | None,
-        source: str,
-        invoked_arn: str | None = None,
-        trace_id: str | None = None,
-    ) -> StreamingInvocation:
+    async def invoke(self, function: LambdaFunction, payload: bytes, options: InvokeOptions) -> StreamingInvocation:
         """See `LambdaRuntime.invoke_streaming`."""
-        name = function.function_name
         if not self._accepting:
             raise RuntimeClosedError("Stoker is closing and takes no more invocations")
-        if len(payload) > MAX_REQUEST:
-            raise RequestTooLargeError(name, len(payload), MAX_REQUEST)
-        if request_id is not None:
-            self._check_request_id(request_id)
-        self._check_reserved(function, source)
-        flight = self._under_way(
-            function,
-            payload,
-            source=source,
-            request_id=request_id,
-            client_context=client_context,
-            invoked_arn=invoked_arn,
-            trace_id=trace_id,
-        )
+        self._check(function, payload, options.request_id)
+        self._check_reserved(function, options.source)
+        flight = self._under_way(function, payload, options)
         return await self._carry(flight, self._serve(flight))
 
     def at_once(self, function: LambdaFunction) -> bool:
@@ -129,13 +108,8 @@ class Invoker:
         self,
         function: LambdaFunction,
         payload: bytes,
+        options: InvokeOptions,
         answered: Callable[[StreamingInvocation | Coroutine[Any, Any, StreamingInvocation]], None],
-        *,
-        request_id: str,
-        client_context: str | None,
-        source: str,
-        invoked_arn: str | None,
-        trace_id: str | None,
     ) -> None:
         """As `invoke`, without a task and without waiting for one: straight after `at_once` has said yes.
 
@@ -143,18 +117,8 @@ class Invoker:
         or, where the instance turned out to be gone, with what is to be awaited for it.
         Raises InvalidRequestError and RequestTooLargeError.
         """
-        if len(payload) > MAX_REQUEST:
-            raise RequestTooLargeError(function.function_name, len(payload), MAX_REQUEST)
-        self._check_request_id(request_id)
-        flight = self._under_way(
-            function,
-            payload,
-            source=source,
-            request_id=request_id,
-            client_context=client_context,
-            invoked_arn=invoked_arn,
-            trace_id=trace_id,
-        )
+        self._check(function, payload, options.request_id)
+        flight = self._under_way(function, payload, options)
         instance = self._pool.take(flight.function_name, flight.request_id)
         assert instance.warm is not None, "an idle instance was launched"
         api = self._client.near(instance.warm.endpoint)
@@ -169,44 +133,22 @@ class Invoker:
                 answered(StreamingInvocation(flight))
 
         try:
-            self._client.begin(
-                api,
-                flight.request_id,
-                flight.payload,
-                told,
-                client_context=flight.client_context,
-                trace_id=flight.trace_id,
-                arn=flight.invoked_arn,
-                timeout=float(function.timeout),
-            )
+            self._client.begin(api, flight.request_id, payload, options, told, timeout=float(function.timeout))
         except BaseException as error:
             # the instance must not be thought busy for ever; what it does is not known
             flight.refuse(error, str(error))
             raise
 
-    def _under_way(
-        self,
-        function: LambdaFunction,
-        payload: bytes,
-        *,
-        source: str,
-        request_id: str | None,
-        client_context: str | None,
-        invoked_arn: str | None,
-        trace_id: str | None,
-    ) -> Flight:
+    def _under_way(self, function: LambdaFunction, payload: bytes, options: InvokeOptions) -> Flight:
         """A new flight, counted from now on."""
         flight = Flight(
-            request_id or new_request_id(),
+            options.request_id or new_request_id(),
             function,
             payload=payload,
-            source=source,
+            options=options,
             ended=self._ended,
             overdue=self._overdue,
             keep=self._settings.record_limit if self._records(function) else 0,
-            client_context=client_context,
-            invoked_arn=invoked_arn,
-            trace_id=trace_id,
         )
         self._flights[flight.request_id] = flight
         running = self._running.get(function.name)
@@ -328,9 +270,7 @@ class Invoker:
             instance.warm.endpoint,
             flight.request_id,
             flight.payload,
-            client_context=flight.client_context,
-            trace_id=flight.trace_id,
-            arn=flight.invoked_arn,
+            flight.options,
             timeout=float(flight.function.timeout),
         )
         if flight.over:
@@ -410,7 +350,11 @@ class Invoker:
             self._tell_throttled(error, source)
             raise error
 
-    def _check_request_id(self, request_id: str) -> None:
+    def _check(self, function: LambdaFunction, payload: bytes, request_id: str | None) -> None:
+        if len(payload) > MAX_REQUEST:
+            raise RequestTooLargeError(function.function_name, len(payload), MAX_REQUEST)
+        if request_id is None:
+            return
         if not _REQUEST_ID.fullmatch(request_id):
             raise InvalidRequestError("request_id", request_id, "must be 1 to 128 letters, digits, and any of . _ -")
         if request_id in self._flights:

@@ -21,6 +21,7 @@ from core.images import ImagePull
 from core.instance_client import InstanceClient
 from core.instances import InstanceSnapshot, MemoryUsage
 from core.invocation import InvocationResult, StreamingInvocation
+from core.invoke_options import InvokeOptions
 from core.invoker import MAX_REQUEST, Invoker
 from core.journal import InvocationRecord, SavedEvent
 from core.launcher import Launcher
@@ -264,16 +265,8 @@ class LambdaRuntime:
 
         Raises what `invoke_streaming` raises.
         """
-        invocation = await self.invoke_streaming(
-            name,
-            payload,
-            request_id=request_id,
-            client_context=client_context,
-            source=source,
-            invoked_arn=invoked_arn,
-            trace_id=trace_id,
-        )
-        async with invocation:
+        options = InvokeOptions(request_id, client_context, source, invoked_arn, trace_id)
+        async with await self._invoker.invoke(self.function(name), _bytes(payload), options) as invocation:
             body = bytearray()
             while (chunk := await invocation.next_chunk()) is not None:
                 body += chunk
@@ -300,15 +293,8 @@ class LambdaRuntime:
         Raises FunctionNotFoundError, InvalidRequestError, RequestTooLargeError, TooManyRequestsError,
         RuntimeClosedError, ContainerStartFailedError, InvocationFailedError.
         """
-        return await self._invoker.invoke(
-            self.function(name),
-            payload.encode() if isinstance(payload, str) else payload,
-            request_id=request_id,
-            client_context=client_context,
-            source=source,
-            invoked_arn=invoked_arn,
-            trace_id=trace_id,
-        )
+        options = InvokeOptions(request_id, client_context, source, invoked_arn, trace_id)
+        return await self._invoker.invoke(self.function(name), _bytes(payload), options)
 
     def at_once(self, function: LambdaFunction) -> bool:
         """Whether `begin` may be called for a function: an instance waits for just such an invocation."""
@@ -332,16 +318,8 @@ class LambdaRuntime:
         the instance turned out to be gone, with what is to be awaited for it.
         Raises InvalidRequestError and RequestTooLargeError.
         """
-        self._invoker.begin(
-            function,
-            payload,
-            answered,
-            request_id=request_id,
-            client_context=client_context,
-            source=source,
-            invoked_arn=invoked_arn,
-            trace_id=trace_id,
-        )
+        options = InvokeOptions(request_id, client_context, source, invoked_arn, trace_id)
+        self._invoker.begin(function, payload, options, answered)
 
     def waiting(self, name: str | None = None) -> int:
         """How many invocations wait, of one function or of all."""
@@ -536,3 +514,7 @@ class LambdaRuntime:
         await self._deployer.settled()
         self._scribe.close()
         await self.journal.flush()
+
+
+def _bytes(payload: bytes | str) -> bytes:
+    return payload.encode() if isinstance(payload, str) else payload
