@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from core.emulator.limits import MAX_REQUEST
 from core.emulator.runtime_api import InvokeOutcome
 from core.errors import (
     InitFailedError,
@@ -32,14 +33,7 @@ if TYPE_CHECKING:
     from core.scribe import Scribe
     from core.settings import Settings
 
-__all__ = ["MAX_REQUEST", "Invoker"]
-
-MAX_REQUEST = 6 * 1024 * 1024
-"""Bytes of an event that Lambda takes.
-
-Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
-"""
-
+__all__ = ["Invoker"]
 
 # it becomes a part of a path and of headers
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")

@@ -22,7 +22,7 @@ from core.instance_client import InstanceClient
 from core.instances import InstanceSnapshot, MemoryUsage
 from core.invocation import InvocationResult, StreamingInvocation
 from core.invoke_options import InvokeOptions
-from core.invoker import MAX_REQUEST, Invoker
+from core.invoker import Invoker
 from core.journal import InvocationRecord, SavedEvent
 from core.launcher import Launcher
 from core.left_behind import LeftBehind
@@ -34,7 +34,7 @@ from core.registry import Details, LayerVersion, Registry
 from core.scribe import Scribe
 from core.settings import Settings
 
-__all__ = ["MAX_REQUEST", "LambdaRuntime"]
+__all__ = ["LambdaRuntime"]
 
 
 class LambdaRuntime:

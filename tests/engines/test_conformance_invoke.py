@@ -8,11 +8,11 @@ import json
 
 import pytest
 
+from core.emulator.limits import MAX_REQUEST
 from core.errors import RequestTooLargeError
 from core.events import InstanceLogged
 from core.instances import InstanceState
 from core.invocation import InvocationResult
-from core.invoker import MAX_REQUEST
 from tests.core.waiting import until
 from tests.engines.conformance import Bench, in_containers, in_processes, steps
 
