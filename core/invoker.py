@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
+from core.concurrency import Running
 from core.emulator.limits import MAX_REQUEST
 from core.emulator.runtime_api import InvokeOutcome
 from core.errors import (
@@ -24,6 +24,7 @@ from core.names import new_request_id
 from core.replies import EndpointError
 
 if TYPE_CHECKING:
+    from core.concurrency import Limits
     from core.functions import LambdaFunction
     from core.instance_client import InstanceClient
     from core.instances import Instance
@@ -37,16 +38,6 @@ __all__ = ["Invoker"]
 
 # it becomes a part of a path and of headers
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
-
-
-class Limits(Protocol):
-    """What people have set: see `core.registry.Registry`."""
-
-    def most_at_once(self, name: str) -> int | None:
-        """A function's reserved concurrency, or None."""
-
-    def provisioned_versions(self, name: str) -> Mapping[str, int]:
-        """How many invocations of which of its versions have instances of their own."""
 
 
 class Invoker:
@@ -67,9 +58,8 @@ class Invoker:
         self._scribe = scribe
         self._events = events
         self._settings = settings
-        self._limits = limits
         self._flights: dict[str, Flight] = {}
-        self._running: dict[str, Counter[str]] = {}  # of each function, by version
+        self._running = Running(limits)
         self._waiters: dict[str, Waiter] = {}
         self._accepting = True
         self._idle = asyncio.Event()
@@ -83,7 +73,10 @@ class Invoker:
         if not self._accepting:
             raise RuntimeClosedError("Stoker is closing and takes no more invocations")
         self._check(function, payload, options.request_id)
-        self._check_reserved(function, options.source)
+        refusal = self._running.refusal(function)
+        if refusal is not None:
+            self._tell_throttled(refusal, options.source)
+            raise refusal
         flight = self._under_way(function, payload, options)
         return await self._carry(flight, self._serve(flight))
 
@@ -94,7 +87,7 @@ class Invoker:
             instance is not None
             and instance.warm is not None
             and self._accepting
-            and self._limits.most_at_once(function.name) is None
+            and not self._running.limited(function)
             and self._client.near(instance.warm.endpoint) is not None
         )
 
@@ -145,10 +138,7 @@ class Invoker:
             keep=self._settings.record_limit if self._records(function) else 0,
         )
         self._flights[flight.request_id] = flight
-        running = self._running.get(function.name)
-        if running is None:
-            running = self._running[function.name] = Counter()
-        running[function.version] += 1
+        self._running.begun(function)
         self._idle.clear()
         return flight
 
@@ -200,7 +190,7 @@ class Invoker:
 
     def running_of(self, name: str) -> int:
         """How many are under way of a function, all its versions together."""
-        return sum(self._running.get(name, {}).values())
+        return self._running.of(name)
 
     def position(self, request_id: str) -> int:
         """Its place in its function's queue, counted from 1; 0 once it is served or unknown."""
@@ -286,13 +276,7 @@ class Invoker:
 
     def _ended(self, flight: Flight, ending: Ending) -> None:
         self._flights.pop(flight.request_id, None)
-        function = flight.function
-        running = self._running[function.name]
-        running[function.version] -= 1
-        if not running[function.version]:
-            del running[function.version]
-        if not running:
-            del self._running[function.name]
+        self._running.ended(flight.function)
         result = ending.result
         if flight.instance is not None:
             self._pool.release(
@@ -324,25 +308,6 @@ class Invoker:
 
     def _tell_throttled(self, error: TooManyRequestsError, source: str) -> None:
         self._events.publish(InvocationThrottled(function_name=error.function_name, reason=error.reason, source=source))
-
-    def _check_reserved(self, function: LambdaFunction, source: str) -> None:
-        """Raises TooManyRequestsError where the function's reserved concurrency is used up.
-
-        What is provisioned for a version is set aside for it; the rest is for all versions, by order of arrival.
-        Source: https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html
-        """
-        most = self._limits.most_at_once(function.name)
-        if most is None:
-            return
-        aside = self._limits.provisioned_versions(function.name)
-        running: Mapping[str, int] = self._running.get(function.name, {})
-        if running.get(function.version, 0) < aside.get(function.version, 0):
-            return
-        shared = sum(max(0, count - aside.get(version, 0)) for version, count in running.items())
-        if shared >= most - sum(aside.values()):
-            error = TooManyRequestsError(function.function_name, f"its reserved concurrency is {most}", reserved=True)
-            self._tell_throttled(error, source)
-            raise error
 
     def _check(self, function: LambdaFunction, payload: bytes, request_id: str | None) -> None:
         if len(payload) > MAX_REQUEST:
