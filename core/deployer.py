@@ -11,18 +11,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from core.errors import ConflictError, InvalidFunctionError, LambdaRuntimeError
-from core.events import EventBus, FunctionAdded, FunctionChanged, FunctionRemoved, Trouble
+from core.events import FunctionAdded, FunctionChanged, FunctionRemoved, Trouble
 from core.names import LATEST, split_key
 from core.pool import PoolFunction, WarmPool
 from core.registry import Details, LayerVersion, Registry
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from core.archives import Archive
     from core.catalogue import Catalogue, Deploy
     from core.functions import LambdaFunction
-    from core.settings import Settings
+    from core.home import Home
+    from core.home_backends import HomeBackends
 
 __all__ = ["Deployer"]
 
@@ -34,25 +33,15 @@ class Deployer:
     """The one place where functions change. See `LambdaRuntime` for what each method does and raises."""
 
     def __init__(
-        self,
-        *,
-        home: Path,
-        deploys: Catalogue,
-        registry: Registry,
-        pool: WarmPool,
-        events: EventBus,
-        settings: Settings,
-        backend_of: Callable[[LambdaFunction], str],
-        held_archives: Callable[[], set[str]],
+        self, home: Home, backends: HomeBackends, deploys: Catalogue, registry: Registry, pool: WarmPool
     ) -> None:
-        self._home = home
+        self._home = home.path
+        self._events = home.events
+        self._settings = home.settings
+        self._backends = backends
         self._deploys = deploys
         self._registry = registry
         self._pool = pool
-        self._events = events
-        self._settings = settings
-        self._backend_of = backend_of
-        self._held_archives = held_archives
         self._changing = asyncio.Lock()
         self._tidying: asyncio.Task[None] | None = None
 
@@ -206,7 +195,7 @@ class Deployer:
                     old = [i for i in self._pool if not self._deploys.has_deploy(i.deploy_id)]
                     if not old:
                         if self._home.is_dir() and not self._registry.layers_unreadable:
-                            await self._deploys.collect(self._registry.layer_digests() | self._held_archives())
+                            await self._deploys.collect(self._registry.layer_digests() | self._backends.held_archives())
                         return
                 await asyncio.wait([self._pool.wait_gone(instance) for instance in old])
         except (OSError, LambdaRuntimeError) as error:
@@ -236,7 +225,7 @@ class Deployer:
         self._pool.configure(
             PoolFunction(
                 name=function.function_name,
-                backend=self._backend_of(function),
+                backend=self._backends.name_of(function),
                 deploy_id=deploy.deploy_id,
                 memory_mb=function.memory_size,
                 max_instances=max(most, warm),

@@ -17,7 +17,7 @@ from core.errors import (
     RuntimeClosedError,
     TooManyRequestsError,
 )
-from core.events import EventBus, InvocationEnded, InvocationStarted, InvocationStreaming, InvocationThrottled
+from core.events import InvocationEnded, InvocationStarted, InvocationStreaming, InvocationThrottled
 from core.flight import Canned, Ending, Flight
 from core.invocation import StreamingInvocation
 from core.names import new_request_id
@@ -26,13 +26,13 @@ from core.replies import EndpointError
 if TYPE_CHECKING:
     from core.concurrency import Limits
     from core.functions import LambdaFunction
+    from core.home import Home
     from core.instance_client import InstanceClient
     from core.instances import Instance
     from core.invoke_options import InvokeOptions
     from core.pool import Waiter, WarmPool
     from core.replies import Reply
     from core.scribe import Scribe
-    from core.settings import Settings
 
 __all__ = ["Invoker"]
 
@@ -43,21 +43,12 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 class Invoker:
     """Holds every invocation under way, from the moment it is asked for to its end."""
 
-    def __init__(
-        self,
-        *,
-        pool: WarmPool,
-        client: InstanceClient,
-        scribe: Scribe,
-        events: EventBus,
-        settings: Settings,
-        limits: Limits,
-    ) -> None:
+    def __init__(self, home: Home, pool: WarmPool, client: InstanceClient, scribe: Scribe, limits: Limits) -> None:
+        self._events = home.events
+        self._settings = home.settings
         self._pool = pool
         self._client = client
         self._scribe = scribe
-        self._events = events
-        self._settings = settings
         self._flights: dict[str, Flight] = {}
         self._running = Running(limits)
         self._waiters: dict[str, Waiter] = {}

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from core.backends.base import Launch, launching
 from core.errors import BackendUnavailableError, ContainerStartFailedError, InitFailedError, LambdaRuntimeError
-from core.events import EventBus, InstanceLogged, InstancePhaseChanged, InstanceUpdated, Trouble
+from core.events import InstanceLogged, InstancePhaseChanged, InstanceUpdated, Trouble
 from core.instances import InstanceState, Phase, WarmInstance
 from core.pool import Plan
 
 if TYPE_CHECKING:
     from core.backends.base import LambdaBackend
     from core.catalogue import Catalogue, Deploy
+    from core.home import Home
     from core.instances import Instance, InstanceExit
-    from core.journal import Journal
     from core.logbook import LogBook
     from core.pool import WarmPool
 
@@ -30,25 +30,15 @@ _log = logging.getLogger(__name__)
 class Launcher:
     """Starts one task for every instance that a plan brings up or ends, and holds it."""
 
-    def __init__(
-        self,
-        *,
-        backends: Mapping[str, LambdaBackend],
-        deploys: Catalogue,
-        journal: Journal,
-        logs: LogBook,
-        events: EventBus,
-        owner_id: str,
-        init_timeout: float,
-    ) -> None:
+    def __init__(self, home: Home, backends: Mapping[str, LambdaBackend], deploys: Catalogue, logs: LogBook) -> None:
+        self._journal = home.journal
+        self._events = home.events
+        self._publish = home.events.publish
+        self._owner_id = home.owner_id
+        self._init_timeout = home.settings.init_timeout
         self._backends = backends
         self._deploys = deploys
-        self._journal = journal
         self._logs = logs
-        self._events = events
-        self._publish = events.publish
-        self._owner_id = owner_id
-        self._init_timeout = init_timeout
         self._pool: WarmPool | None = None
         self._starts: dict[str, asyncio.Task[None]] = {}
         self._ends: dict[str, asyncio.Task[None]] = {}

@@ -54,46 +54,19 @@ class LambdaRuntime:
         self._logs = LogBook()
         self.news = [*journal.news]
         """What opening the home had to tell, before anyone could subscribe to `events`."""
-        self._launcher = Launcher(
-            backends=self._backends.by_name,
-            deploys=self._deploys,
-            journal=journal,
-            logs=self._logs,
-            events=events,
-            owner_id=home.owner_id,
-            init_timeout=settings.init_timeout,
+        self._launcher = Launcher(home, self._backends.by_name, self._deploys, self._logs)
+        limits = PoolLimits(
+            instances=settings.instance_budget,
+            memory_mb=settings.memory_budget_mb,
+            starts=settings.start_limit,
+            queue=settings.queue_limit,
         )
-        self._pool = WarmPool(
-            PoolLimits(
-                instances=settings.instance_budget,
-                memory_mb=settings.memory_budget_mb,
-                starts=settings.start_limit,
-                queue=settings.queue_limit,
-            ),
-            events.publish,
-            self._launcher.carry_out,
-        )
+        self._pool = WarmPool(limits, events.publish, self._launcher.carry_out)
         self._launcher.attach(self._pool)
         self._by_hand = PoolByHand(self._pool)
-        self._deployer = Deployer(
-            home=home.path,
-            deploys=self._deploys,
-            registry=self.registry,
-            pool=self._pool,
-            events=events,
-            settings=settings,
-            backend_of=self._backends.name_of,
-            held_archives=self._backends.held_archives,
-        )
+        self._deployer = Deployer(home, self._backends, self._deploys, self.registry, self._pool)
         self._scribe = Scribe(journal, events, settings)
-        self._invoker = Invoker(
-            pool=self._pool,
-            client=client,
-            scribe=self._scribe,
-            events=events,
-            settings=settings,
-            limits=self.registry,
-        )
+        self._invoker = Invoker(home, self._pool, client, self._scribe, limits=self.registry)
         self.event_queue = EventQueue(self)
         self._closing: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
