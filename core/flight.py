@@ -18,39 +18,11 @@ if TYPE_CHECKING:
     from core.invoke_options import InvokeOptions
     from core.replies import Reply
 
-__all__ = ["Canned", "Ending", "Flight"]
+__all__ = ["Ending", "Flight"]
 
 # Past its deadline the emulator has ended the invocation; a reader that does not read learns of it
 # late, but the runtime must not go on for as long.
 _DEADLINE_GRACE = 1.0
-
-
-class Canned:
-    """A reply that is there as a whole: what failed before any instance could answer."""
-
-    content_type = "application/json"
-    streaming = False
-    whole: bytes | None = None
-
-    def __init__(self, payload: bytes, outcome: InvokeOutcome) -> None:
-        self._payload: bytes | None = payload
-        self._final = outcome
-        self.outcome: InvokeOutcome | None = None
-
-    async def next_chunk(self) -> bytes | None:
-        """The payload, once."""
-        payload, self._payload = self._payload, None
-        if payload is None:
-            self.outcome = self._final
-        return payload or None
-
-    def close(self) -> None:
-        """Forget the payload."""
-        self._payload = None
-
-    async def aclose(self) -> None:
-        """Forget the payload."""
-        self.close()
 
 
 class Ending:

@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
+from core.canned import init_failure
 from core.concurrency import Running
 from core.emulator.limits import MAX_REQUEST
-from core.emulator.runtime_api import InvokeOutcome
 from core.errors import (
     InitFailedError,
     InvalidRequestError,
@@ -18,7 +18,7 @@ from core.errors import (
     TooManyRequestsError,
 )
 from core.events import InvocationEnded, InvocationStarted, InvocationStreaming, InvocationThrottled
-from core.flight import Canned, Ending, Flight
+from core.flight import Ending, Flight
 from core.invocation import StreamingInvocation
 from core.names import new_request_id
 from core.replies import EndpointError
@@ -219,7 +219,7 @@ class Invoker:
             raise
         except InitFailedError as error:
             flight.cold = True
-            flight.answered(_init_failure(error, flight))
+            flight.answered(init_failure(error, flight))
             return None
         finally:
             self._waiters.pop(flight.request_id, None)
@@ -312,23 +312,3 @@ class Invoker:
 
     def _records(self, function: LambdaFunction) -> bool:
         return self._settings.record_payloads and function.record_payloads
-
-
-def _init_failure(error: InitFailedError, flight: Flight) -> Canned:
-    """The reply to an invocation whose instance failed in its init, as Lambda words it."""
-    payload, message = error.payload, error.reason
-    if error.timed_out:
-        message = f"RequestId: {flight.request_id} Error: Task timed out after {flight.function.timeout:.2f} seconds"
-        payload = f'{{"errorType":"{error.error_type}","errorMessage":"{message}"}}'.encode()
-    outcome = InvokeOutcome(
-        function_error="Unhandled",
-        error_type=error.error_type,
-        error_message=message,
-        error_payload=payload,
-        duration_ms=0.0,
-        init_ms=None,
-        max_memory_mb=None,
-        log_tail="\n".join(error.log_tail),
-        reusable=False,
-    )
-    return Canned(payload, outcome)
