@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from core.functions import LambdaFunction
     from core.home import Home
     from core.images import ImagePull
+    from core.instances import Instance, MemoryUsage
 
 __all__ = ["HomeBackends", "start_backend"]
 
@@ -109,6 +110,20 @@ class HomeBackends:
         function = self._deploys.get(name).function
         backend = self.by_name.get(self.name_of(function))
         return backend.unsupported(function) if backend else f"there is no backend {self.name_of(function)}"
+
+    # --- an instance's
+
+    def usage(self, instance: Instance) -> MemoryUsage | None:
+        """Memory of an instance now; None where it cannot be told."""
+        if instance.warm is None:
+            return None
+        return self.by_name[instance.backend].usage(instance.warm.handle)
+
+    def shell_command(self, instance: Instance) -> str | None:
+        """A command line that opens a shell inside an instance; None where it has no inside, or is not up."""
+        if instance.warm is None or instance.state.final:
+            return None
+        return self.by_name[instance.backend].shell_command(instance.warm.handle)
 
     # --- images
 

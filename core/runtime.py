@@ -400,20 +400,14 @@ class LambdaRuntime:
 
     def memory(self, instance_id: str) -> MemoryUsage | None:
         """Memory of an instance now; None where it cannot be told. Raises InstanceNotFoundError."""
-        instance = self._pool.instance(instance_id)
-        if instance.warm is None:
-            return None
-        return self._backends.by_name[instance.backend].usage(instance.warm.handle)
+        return self._backends.usage(self._pool.instance(instance_id))
 
     def shell_command(self, instance_id: str) -> str | None:
         """A command line that opens a shell inside an instance; None where it has no inside, or is not up yet.
 
         Raises InstanceNotFoundError.
         """
-        instance = self._pool.instance(instance_id)
-        if instance.warm is None or instance.state.final:
-            return None
-        return self._backends.by_name[instance.backend].shell_command(instance.warm.handle)
+        return self._backends.shell_command(self._pool.instance(instance_id))
 
     def backends(self) -> dict[str, BackendHealth]:
         """Each backend's health, as last known."""
