@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
@@ -29,22 +28,26 @@ class Running:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._counts: dict[str, Counter[str]] = {}
+        # plain dicts, as most invocations make one: they are the only one of their function at the time
+        self._counts: dict[str, dict[str, int]] = {}
 
     def begun(self, function: LambdaFunction) -> None:
         """One more is under way."""
         counts = self._counts.get(function.name)
         if counts is None:
-            counts = self._counts[function.name] = Counter()
-        counts[function.version] += 1
+            self._counts[function.name] = {function.version: 1}
+        else:
+            counts[function.version] = counts.get(function.version, 0) + 1
 
     def ended(self, function: LambdaFunction) -> None:
         """One has ended."""
         counts = self._counts[function.name]
-        counts[function.version] -= 1
-        if not counts[function.version]:
+        left = counts[function.version] - 1
+        if left:
+            counts[function.version] = left
+        elif len(counts) > 1:
             del counts[function.version]
-        if not counts:
+        else:
             del self._counts[function.name]
 
     def of(self, name: str) -> int:
