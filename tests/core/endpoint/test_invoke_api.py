@@ -227,6 +227,31 @@ async def test_of_a_long_log_the_last_four_kilobytes_come(
     assert lines[1:-2] == [f"line {n:06d}" for n in range(1000 - len(lines[1:-2]), 1000)]
 
 
+@pytest.mark.parametrize(
+    ("source", "said", "status"),
+    [
+        ("raise ValueError('boom')\n", "boom", "Status: error\tError Type: ValueError"),
+        ("import os\nos._exit(3)\n", "exit status 3", "Status: error\tError Type: Runtime.ExitError"),
+        ("import time\ntime.sleep(60)\n", "Task timed out after 1.00 seconds", "Status: timeout"),
+    ],
+)
+async def test_the_log_of_an_invocation_whose_init_failed_is_its_own(
+    runtime: LambdaRuntime, lambda_client: Any, call: Ask, tmp_path: Path, source: str, said: str, status: str
+) -> None:
+    await runtime.add_function(python_function(tmp_path, source, timeout=1))
+    answer = await call(lambda_client.invoke, FunctionName="python", LogType="Tail")
+    assert answer["FunctionError"] == "Unhandled"
+    request_id = answer["ResponseMetadata"]["RequestId"]
+    lines = text(answer["LogResult"]).splitlines()
+    assert lines[0] == f"START RequestId: {request_id} Version: $LATEST"
+    assert lines[-2] == f"END RequestId: {request_id}"
+    assert lines[-1].startswith(f"REPORT RequestId: {request_id}\tDuration: ")
+    assert status in lines[-1]
+    assert any(said in line for line in lines[1:-2])
+    message = json.loads(answer["Payload"].read())["errorMessage"]
+    assert message.startswith(f"RequestId: {request_id} Error: ") == (said != "boom")
+
+
 # what the function does wrong
 
 
