@@ -148,6 +148,13 @@ class HomeBackends:
         if image is not None:
             await backend.prepull_image(image, function.architecture)
 
+    async def renew_image(self, name: str) -> str | None:
+        """Which image the name of a function's image means now; None where that cannot be told."""
+        function = self._deploys.get(name).function
+        backend = self.by_name.get(self.name_of(function))
+        image = backend.image_of(function) if backend is not None else None
+        return await backend.renew_image(image, function.architecture) if backend is not None and image else None
+
     def pulls(self) -> list[ImagePull]:
         """The images that are being fetched."""
         return [pull for backend in self.by_name.values() for pull in backend.pulls()]

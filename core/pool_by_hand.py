@@ -45,6 +45,12 @@ class PoolByHand:
         """End all instances of a function. Returns how many."""
         return await self._end([i for i in self._pool if i.function_name == name], force, "evicted by hand")
 
+    async def keep_image(self, name: str, image: str) -> int:
+        """End the instances of a function that run on another image. Returns how many."""
+        others = [i for i in self._pool if i.function_name == name and i.warm is not None]
+        others = [i for i in others if i.warm is not None and i.warm.details.get("image", image) != image]
+        return await self._end(others, False, "an older image")
+
     async def stop_all(self, force: bool) -> int:
         """End every instance. Returns how many."""
         return await self._end(list(self._pool), force, "all stopped by hand")

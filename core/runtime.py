@@ -206,9 +206,14 @@ class LambdaRuntime:
     async def refresh_code(self, name: str) -> bool:
         """Read the function's code and layers again from where they came; True if they had changed.
 
-        Raises FunctionNotFoundError, and what `add_function` raises.
+        Of an image function, the image is asked for again where it came from a registry; instances on another
+        one than its name means now go, busy ones once they are done, and that there were such is the answer.
+        Raises FunctionNotFoundError, BackendUnavailableError, and what `add_function` raises.
         """
-        return await self._deployer.refresh(name)
+        if self.function(name).image_uri is None:
+            return await self._deployer.refresh(name)
+        image = await self._backends.renew_image(name)
+        return image is not None and await self._by_hand.keep_image(name, image) > 0
 
     async def remove_function(self, name: str) -> None:
         """Forget it with all its versions, or one version. Its instances go; busy ones finish first.

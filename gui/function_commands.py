@@ -113,7 +113,11 @@ class FunctionCommands(QObject):
 
     async def _reload(self, name: str) -> None:
         changed = await self._runtime.refresh_code(name)
-        self.done.emit(f"Reloaded the code of {name}" if changed else f"The code of {name} has not changed")
+        if self._runtime.function(name).image_uri is not None:
+            found = "instances on an older image end" if changed else "no instance runs on an older image"
+            self.done.emit(f"{name}: {found}")
+        else:
+            self.done.emit(f"Reloaded the code of {name}" if changed else f"The code of {name} has not changed")
 
     async def _clone(self, name: str) -> None:
         names = self._model.names()

@@ -6,6 +6,7 @@ Source: https://docs.aws.amazon.com/lambda/latest/api/API_UpdateFunctionCode.htm
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from core.endpoint.function_shapes import UpdateFunctionCode
 from core.endpoint.functions import changeable, check_revision, published, refuse_s3
 from core.endpoint.routes import Route
 from core.endpoint.uploads import read_upload
+from core.errors import BackendUnavailableError
 
 if TYPE_CHECKING:
     from core.endpoint.call import Call
@@ -45,6 +47,10 @@ async def update_function_code(call: Call) -> None:
         return function.replace(**_fields(function, wanted)), None
 
     deploy = await runtime.change_function(name, change, zipped, keep=not wanted.dry_run)
+    if wanted.image_uri is not None and not wanted.dry_run:
+        # a tag is looked up with each update: it may mean another image now
+        with suppress(BackendUnavailableError):
+            await runtime.refresh_code(name)
     if wanted.dry_run:
         call.reply(configuration(runtime, replace(deploy, modified=runtime.deploy(name).modified)))
     elif wanted.publish:

@@ -10,7 +10,7 @@ import http.client
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ __all__ = ["PROGRAM", "LocalRegistry", "local_registry"]
 
 PROGRAM = "docker-registry"
 _SECONDS = 30.0
+_MANIFESTS = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
 _WANTS_TLS = "HTTP response to HTTPS client"
 
 
@@ -84,6 +85,25 @@ class LocalRegistry:
             client.remove_image(full)
         return full
 
+    def point(self, name: str, *, at: str) -> None:
+        """Let a tag mean the image that another name in the registry means. Blocks."""
+        repository, _, tag = name.removeprefix(f"{self.address}/").rpartition(":")
+        source, _, source_tag = at.removeprefix(f"{self.address}/").rpartition(":")
+        with closing(http.client.HTTPConnection(self.address, timeout=30)) as registry:
+            registry.request("GET", f"/v2/{source}/manifests/{source_tag}", headers={"Accept": _MANIFESTS})
+            found = registry.getresponse()
+            manifest = found.read()
+            assert found.status == 200, manifest
+            for digest in _digests(manifest) if source != repository else ():
+                registry.request("POST", f"/v2/{repository}/blobs/uploads/?mount={digest}&from={source}")
+                assert registry.getresponse().read() is not None
+            registry.request(
+                "PUT", f"/v2/{repository}/manifests/{tag}", manifest, {"Content-Type": found.headers["Content-Type"]}
+            )
+            answer = registry.getresponse()
+            assert answer.status == 201, answer.read()
+            answer.read()
+
     def _configuration(self) -> dict[str, Any]:
         return {
             "version": 0.1,
@@ -124,3 +144,9 @@ def local_registry(directory: Path) -> Iterator[LocalRegistry]:
     finally:
         registry.stop()
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _digests(manifest: bytes) -> list[str]:
+    """Of all that an image is made of."""
+    document = json.loads(manifest)
+    return [str(each["digest"]) for each in (document["config"], *document["layers"])]

@@ -84,14 +84,19 @@ def image(engine: EngineUnderTest, registry: LocalRegistry, pushed: dict[str, st
     remove(engine, pushed[engine.name])
 
 
-def _made(engine: EngineUnderTest, registry: LocalRegistry) -> str:
+def _built(engine: EngineUnderTest, code: str = _CODE) -> str:
     local = f"stoker-test/{uuid4().hex}"
     container = engine.client.create_container(_IMAGE)["Id"]
     try:
-        engine.client.put_archive(container, "/var/task", _archive({"app.py": _CODE, "large": os.urandom(_LARGE)}))
+        engine.client.put_archive(container, "/var/task", _archive({"app.py": code, "large": os.urandom(_LARGE)}))
         engine.client.commit(container, local, "1")
     finally:
         engine.client.remove_container(container)
+    return local
+
+
+def _made(engine: EngineUnderTest, registry: LocalRegistry, code: str = _CODE) -> str:
+    local = _built(engine, code)
     try:
         return registry.push(engine.client, f"{local}:1", local, "1")
     finally:
@@ -163,6 +168,49 @@ async def test_an_image_for_another_architecture_is_none(
                 await runtime.invoke("pictured")
     finally:
         remove(engine, name)
+
+
+_NEWER = "def handler(event, context):\n    return 'from a newer image'\n"
+
+
+async def test_a_tag_that_was_moved_here_is_taken_up_when_the_code_is_reloaded(
+    engine: EngineUnderTest, tmp_path: Path
+) -> None:
+    older, newer, name = _built(engine), _built(engine, _NEWER), f"stoker-test/{uuid4().hex}"
+    try:
+        async with stoker(engine, tmp_path / "home") as runtime:
+            engine.client.tag(f"{older}:1", name, "1")
+            await runtime.add_function(image_function(f"{name}:1"))
+            first = await runtime.invoke("pictured")
+            assert not await runtime.refresh_code("pictured")
+            engine.client.tag(f"{newer}:1", name, "1")
+            assert await runtime.refresh_code("pictured")
+            second = await runtime.invoke("pictured")
+            assert [first.payload, second.payload] == [b'"from an image"', b'"from a newer image"']
+            assert first.instance_id not in {each.id for each in runtime.instances()}
+    finally:
+        for each in (older, newer, name):
+            remove(engine, f"{each}:1")
+
+
+async def test_an_image_that_was_pushed_anew_is_pulled_when_the_code_is_reloaded(
+    engine: EngineUnderTest, image: str, registry: LocalRegistry, tmp_path: Path
+) -> None:
+    newer = _made(engine, registry, _NEWER)
+    try:
+        async with stoker(engine, tmp_path / "home") as runtime:
+            # by a name of the test's own: other tests want what the image's name means
+            name = image.rpartition(":")[0] + ":moving"
+            registry.point(name, at=image)
+            await runtime.add_function(image_function(name))
+            first = await runtime.invoke("pictured")
+            registry.point(name, at=newer)
+            assert await runtime.refresh_code("pictured")
+            second = await runtime.invoke("pictured")
+            assert [first.payload, second.payload] == [b'"from an image"', b'"from a newer image"']
+    finally:
+        remove(engine, name)
+        remove(engine, newer)
 
 
 async def test_a_launch_that_misses_its_image_pulls_it_and_says_how_long_that_took(

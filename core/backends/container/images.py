@@ -88,7 +88,7 @@ class Images:
         """
         what = f"look for the image {image}"
         found = await engine.call(what, lambda client: _found(client, image))
-        if found.get("RepoDigests"):
+        if any(not str(each).startswith("localhost/") for each in found.get("RepoDigests") or ()):
             # one that was built here must not be replaced by a stranger's of the same name
             with suppress(PullFailedError):
                 await self.fetch(engine, image, platform)
