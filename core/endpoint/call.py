@@ -6,19 +6,20 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qs
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from core.endpoint.errors import ApiError
+from core.endpoint.read_json import read_json
 from core.names import Target, new_request_id, parse_function
 
 if TYPE_CHECKING:
     from core.emulator.http_server import Exchange
     from core.runtime import LambdaRuntime
 
-__all__ = ["MAX_JSON", "Call", "read_json"]
+__all__ = ["MAX_JSON", "Call"]
 
 MAX_JSON = 1024 * 1024
 """Bytes of a request's JSON, where it carries no archive."""
@@ -157,30 +158,3 @@ def _program(agent: str) -> str:
     if not name.isprintable():
         name = "".join(c for c in name if c.isprintable())
     return name[:_CALLER] or "unknown"
-
-
-def read_json(data: bytes, model: type[M]) -> M:
-    """A JSON document as `model`; an empty one counts as `{}`. Raises ApiError."""
-    try:
-        document = json.loads(data or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise ApiError(400, "SerializationException", f"the request's body is not JSON: {error}") from None
-    try:
-        return model.model_validate(document)
-    except ValidationError as error:
-        raise _refused(error) from None
-
-
-def _refused(error: ValidationError) -> ApiError:
-    """A request that is not shaped as the operation's is: what is wrong, and where. Values are not repeated."""
-    found: list[str] = []
-    kinds: set[str] = set()
-    details: list[Any] = list(error.errors(include_url=False, include_input=False, include_context=False))
-    for each in details[:5]:
-        place = ".".join(str(part) for part in each["loc"]) or "the document"
-        found.append(f"{place}: {each['msg']}")
-        kinds.add(each["type"])
-    mistyped = bool(kinds) and all(kind.endswith("_type") for kind in kinds)
-    code = "SerializationException" if mistyped else "ValidationException"
-    count = len(details)
-    return ApiError(400, code, f"{count} validation error{'' if count == 1 else 's'} detected: {'; '.join(found)}")

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import BaseModel
 
 from core.emulator.http_body import BodyTooLargeError
-from core.endpoint.call import MAX_JSON, read_json
+from core.endpoint.call import MAX_JSON
 from core.endpoint.errors import ApiError
+from core.endpoint.read_json import read_json
 
 if TYPE_CHECKING:
     from core.endpoint.call import Call

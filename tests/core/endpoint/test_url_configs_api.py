@@ -141,20 +141,20 @@ async def test_versions_have_no_url_nor_has_what_is_not_there(lambda_client: Any
 @pytest.mark.parametrize(
     ("members", "says"),
     [
-        ({}, "AuthType"),
-        ({"AuthType": "OPEN"}, "AuthType"),
-        ({"AuthType": "NONE", "InvokeMode": "FAST"}, "InvokeMode"),
-        ({"AuthType": "NONE", "Cors": {"MaxAge": 86_401}}, "MaxAge"),
-        ({"AuthType": "NONE", "Cors": {"MaxAge": -1}}, "MaxAge"),
+        ({}, "authType"),
+        ({"AuthType": "OPEN"}, "authType"),
+        ({"AuthType": "NONE", "InvokeMode": "FAST"}, "invokeMode"),
+        ({"AuthType": "NONE", "Cors": {"MaxAge": 86_401}}, "maxAge"),
+        ({"AuthType": "NONE", "Cors": {"MaxAge": -1}}, "maxAge"),
         # seven letters: AWS takes six at most, and answers such requests for every URL by itself
-        ({"AuthType": "NONE", "Cors": {"AllowMethods": ["OPTIONS"]}}, "AllowMethods"),
-        ({"AuthType": "NONE", "Cors": {"AllowMethods": ["GET"] * 7}}, "AllowMethods"),
-        ({"AuthType": "NONE", "Cors": {"AllowHeaders": ["x"] * 101}}, "AllowHeaders"),
-        ({"AuthType": "NONE", "Cors": {"ExposeHeaders": ["x" * 1025]}}, "ExposeHeaders"),
-        ({"AuthType": "NONE", "Cors": {"AllowOrigins": [""]}}, "AllowOrigins"),
-        ({"AuthType": "NONE", "Cors": {"AllowOrigins": ["https://a.example\r\nset-cookie: x=y"]}}, "AllowOrigins"),
-        ({"AuthType": "NONE", "Cors": {"AllowHeaders": ["x-own\n"]}}, "AllowHeaders"),
-        ({"AuthType": "NONE", "Cors": {"AllowOrigins": ["https://" + "a" * 250]}}, "AllowOrigins"),
+        ({"AuthType": "NONE", "Cors": {"AllowMethods": ["OPTIONS"]}}, "allowMethods"),
+        ({"AuthType": "NONE", "Cors": {"AllowMethods": ["GET"] * 7}}, "allowMethods"),
+        ({"AuthType": "NONE", "Cors": {"AllowHeaders": ["x"] * 101}}, "allowHeaders"),
+        ({"AuthType": "NONE", "Cors": {"ExposeHeaders": ["x" * 1025]}}, "exposeHeaders"),
+        ({"AuthType": "NONE", "Cors": {"AllowOrigins": [""]}}, "allowOrigins"),
+        ({"AuthType": "NONE", "Cors": {"AllowOrigins": ["https://a.example\r\nset-cookie: x=y"]}}, "allowOrigins"),
+        ({"AuthType": "NONE", "Cors": {"AllowHeaders": ["x-own\n"]}}, "allowHeaders"),
+        ({"AuthType": "NONE", "Cors": {"AllowOrigins": ["https://" + "a" * 250]}}, "allowOrigins"),
     ],
 )
 async def test_settings_beyond_lambdas_bounds_are_refused(
