@@ -6,15 +6,14 @@ Source: https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html an
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic.alias_generators import to_pascal
-from pydantic_core import PydanticCustomError
+from pydantic import Field
+
+from core.endpoint.setting_shapes import Settings
+from core.endpoint.shape import Shape
 
 __all__ = [
-    "REFUSED",
-    "SETTINGS",
     "Code",
     "CreateAlias",
     "CreateFunction",
@@ -25,26 +24,6 @@ __all__ = [
     "UpdateFunctionConfiguration",
 ]
 
-SETTINGS = (
-    "VpcConfig",
-    "DeadLetterConfig",
-    "KMSKeyArn",
-    "TracingConfig",
-    "FileSystemConfigs",
-    "SnapStart",
-    "LoggingConfig",
-)
-"""Members that are kept and given back, and have no effect here."""
-
-REFUSED = (
-    "PublishTo",
-    "TenancyConfig",
-    "CapacityProviderConfig",
-    "DurableConfig",
-    "AcceleratorConfig",
-)
-"""Members that make a function run in another way than any does here."""
-
 Architecture = Literal["x86_64", "arm64"]
 Architectures = Annotated[list[Architecture], Field(min_length=1, max_length=1)]
 Role = Annotated[str, Field(pattern=r"^arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+$")]
@@ -52,20 +31,6 @@ Description = Annotated[str, Field(max_length=256)]
 LayerArn = Annotated[str, Field(pattern=r"^arn:aws[a-zA-Z-]*:lambda:[a-z0-9-]+:\d{12}:layer:[a-zA-Z0-9-_]+:\d+$")]
 AliasName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[0-9]*[a-zA-Z-_][a-zA-Z0-9-_]*$")]
 Version = Annotated[str, Field(pattern=r"^(\$LATEST|[0-9]{1,12})$")]
-
-
-class Shape(BaseModel):
-    """The API's names are these in PascalCase. No text is taken for a number, and no number for text."""
-
-    model_config = ConfigDict(strict=True, alias_generator=to_pascal)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse(cls, given: Any) -> Any:
-        for name in REFUSED:
-            if isinstance(given, dict) and given.get(name) is not None:
-                raise PydanticCustomError("unsupported", "{name} is not supported here", {"name": name})
-        return given
 
 
 class Code(Shape):
@@ -97,7 +62,7 @@ class EphemeralStorage(Shape):
     size: int
 
 
-class Configuration(Shape):
+class Configuration(Settings):
     """What can be given when a function is made, and changed later."""
 
     runtime: str | None = None
@@ -109,18 +74,6 @@ class Configuration(Shape):
     layers: list[LayerArn] | None = None
     image_config: ImageConfig | None = None
     ephemeral_storage: EphemeralStorage | None = None
-    vpc_config: dict[str, Any] | None = None
-    dead_letter_config: dict[str, Any] | None = None
-    kms_key_arn: Annotated[str | None, Field(alias="KMSKeyArn")] = None
-    tracing_config: dict[str, Any] | None = None
-    file_system_configs: list[dict[str, Any]] | None = None
-    snap_start: dict[str, Any] | None = None
-    logging_config: dict[str, Any] | None = None
-
-    def settings(self) -> dict[str, Any]:
-        """Those of SETTINGS that were given, by the API's names."""
-        given = self.model_dump(by_alias=True, exclude_none=True)
-        return {name: given[name] for name in SETTINGS if name in given}
 
 
 class CreateFunction(Configuration):

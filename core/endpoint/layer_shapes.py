@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from core.endpoint.function_shapes import Shape
 from core.endpoint.limit_shapes import millis
+from core.endpoint.shape import Shape
 from core.names import layer_arn
 from core.registry import LayerVersion
 from core.runtimes import known_runtimes

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from pydantic import Field
 
-from core.endpoint.function_shapes import Shape
 from core.endpoint.paging import page
+from core.endpoint.shape import Shape
 
 if TYPE_CHECKING:
     from core.endpoint.call import Call
