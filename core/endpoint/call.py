@@ -127,7 +127,7 @@ class Call:
         headers: Sequence[tuple[str, str]] = (),
     ) -> None:
         """Answer with a JSON document, or with nothing where it is None."""
-        body = b"" if document is None else json.dumps(document, ensure_ascii=False).encode()
+        body = b"" if document is None else _written(document)
         kind = [("content-type", "application/json")] if document is not None else []
         self.send(status, body, [*kind, *headers])
 
@@ -158,3 +158,11 @@ def _program(agent: str) -> str:
     if not name.isprintable():
         name = "".join(c for c in name if c.isprintable())
     return name[:_CALLER] or "unknown"
+
+
+def _written(document: object) -> bytes:
+    try:
+        return json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        # half of a surrogate pair, as a home may have that is older than the check of what is taken
+        return json.dumps(document).encode()
