@@ -37,8 +37,8 @@ class Home:
 
 
 def home_path(chosen: Path | str | None) -> Path:
-    """The folder that is meant, absolute; the user's data directory where none was chosen."""
-    path = Path(chosen).expanduser() if chosen is not None else platformdirs.user_data_path("stoker")
+    """The folder that is meant, absolute; the user's data directory where none was chosen, or an empty one."""
+    path = Path(chosen).expanduser() if chosen else platformdirs.user_data_path("stoker")
     return path.absolute()
 
 
