@@ -42,10 +42,10 @@ HOST_ALIAS = "host.docker.internal"
 
 LATEST = "$LATEST"
 
+_REGION = r"(?:eusc-)?[a-z]{2}(?:-gov|-iso[a-z]?)?-[a-z]+-[0-9]"
+# an ARN's beginning and a region need the word, or `us-east-1:live` would not be a function with its alias
 _FUNCTION = re.compile(
-    r"(?:arn:(?P<partition>aws[a-zA-Z-]*):lambda:(?P<region>[a-z0-9-]+):)?"
-    r"(?:(?P<account>\d{12}):)?"
-    r"(?:(?P<word>function):)?"
+    rf"(?:(?:arn:(?:aws[a-zA-Z-]*)?:lambda:(?:[a-z0-9-]+:)?|{_REGION}:)?(?:[0-9]{{12}}:)?function:|[0-9]{{12}}:)?"
     r"(?P<name>[a-zA-Z0-9-_]+)"
     r"(?::(?P<qualifier>\$LATEST|[a-zA-Z0-9-_]+))?"
 )
@@ -78,8 +78,7 @@ def parse_function(value: str, qualifier: str | None = None) -> Target:
     Any region and account are taken for this place. Raises InvalidRequestError.
     """
     found = _FUNCTION.fullmatch(value)
-    # an account needs the word, or `123456789012:live` would be a function's name with an alias
-    if found is None or len(found["name"]) > 64 or (found["partition"] and not found["word"]):
+    if found is None or len(found["name"]) > 64:
         raise InvalidRequestError(
             "FunctionName", value, "must be a function's name (up to 64 of a-zA-Z0-9-_), a partial ARN or an ARN"
         )

@@ -30,6 +30,12 @@ from core.names import (
         ("123456789012:function:words:live", Target("words", "live")),
         ("arn:aws:lambda:eu-central-1:123456789012:function:words", Target("words")),
         ("arn:aws-us-gov:lambda:us-gov-west-1:123456789012:function:words:7", Target("words", "7")),
+        ("us-east-1:123456789012:function:words", Target("words")),
+        ("us-gov-west-1:function:words:live", Target("words", "live")),
+        ("arn:aws:lambda:123456789012:function:words", Target("words")),
+        ("arn::lambda:us-east-1:123456789012:function:words", Target("words")),
+        ("us-east-1:live", Target("us-east-1", "live")),
+        ("123456789012", Target("123456789012")),
         ("n" * 64, Target("n" * 64)),
     ],
 )
@@ -40,7 +46,9 @@ def test_every_form_that_aws_takes_names_the_function(value: str, found: Target)
 @pytest.mark.parametrize(
     "value",
     ["", "a b", "n" * 65, "../etc", "words:", ":live", "words:a:b", "words:a b", "arn:aws:s3:::bucket",
-     "arn:aws:lambda", "arn:aws:lambda:us-east-1:123456789012:words", "words\n", "wörter", "words:$latest"],
+     "arn:aws:lambda", "arn:aws:lambda:us-east-1:123456789012:words", "us-east-1:123456789012:words",
+     "somewhere:123456789012:function:words", "us-east-1:words:live", f"{chr(0x660) * 12}:function:words",
+     "words\n", "wörter", "words:$latest"],
 )  # fmt: skip
 def test_what_is_no_function_name_is_refused(value: str) -> None:
     with pytest.raises(InvalidRequestError, match="FunctionName"):
