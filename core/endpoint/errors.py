@@ -93,7 +93,8 @@ def as_api_error(error: Exception) -> ApiError | None:
             return ApiError(
                 429,
                 "TooManyRequestsException",
-                str(error),
+                # AWS's whole text; that of a full queue here says which one it is
+                "Rate Exceeded." if error.reserved else str(error),
                 fields={"Reason": reason},
                 headers=(("retry-after", _RETRY_AFTER),),
             )

@@ -83,8 +83,9 @@ async def test_the_throttle_says_what_it_is_for(lambda_client: Any, call: Call, 
     assert headers["x-amzn-ErrorType"] == "TooManyRequestsException"
     assert document["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"
     assert document["Type"] == "User"
+    assert document["message"] == document["Message"] == "Rate Exceeded."
     refused = await refusal(call, lambda_client.invoke_with_response_stream, FunctionName="echo")
-    assert (refused.status, refused.code) == (429, "TooManyRequestsException")
+    assert refused == (429, "TooManyRequestsException", "Rate Exceeded.")
     await call(lambda_client.delete_function_concurrency, FunctionName="echo")
     assert (await call(lambda_client.invoke, FunctionName="echo"))["StatusCode"] == 200
 
