@@ -15,7 +15,7 @@ from core.emulator.http_server import Exchange, HttpServer, Limits, in_tasks
 from core.endpoint.admission import Admission
 from core.endpoint.call import Call
 from core.endpoint.errors import ApiError, as_api_error
-from core.endpoint.guard import URL_PREFIX, Guard, is_loopback
+from core.endpoint.guard import URL_PREFIX, Guard, is_loopback, own_names
 from core.endpoint.health import Health
 from core.endpoint.metrics import Metrics
 from core.endpoint.operations import URL_OPERATION, all_routes, answer_url
@@ -84,7 +84,7 @@ class Endpoint:
         shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         if self._token is None and not is_loopback(host):
             raise EndpointUnusableError(shown, "an address that others can reach needs a token")
-        self._guard = Guard(self._token, () if is_loopback(host) else (host,), self._url_allows)
+        self._guard = Guard(self._token, () if is_loopback(host) else (host, *own_names()), self._url_allows)
         answering = in_tasks(self._answer)
 
         def handle(exchange: Exchange) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import re
+import socket
 from collections.abc import Callable, Collection
 
 from core.emulator.http_server import Exchange
 from core.endpoint.errors import ApiError
 from core.names import HOST_ALIAS
 
-__all__ = ["URL_PREFIX", "Guard", "check_token", "host_of", "is_loopback"]
+__all__ = ["URL_PREFIX", "Guard", "check_token", "host_of", "is_loopback", "own_names"]
 
 URL_PREFIX = "/_url/"
 """Where function URLs are."""
@@ -39,6 +40,12 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def own_names() -> tuple[str, str]:
+    """This machine's name, and the same without its domain."""
+    name = socket.gethostname()
+    return name, name.partition(".")[0]
 
 
 def host_of(authority: str) -> str | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from core.emulator.http_body import Body
 from core.emulator.http_decoders import LengthDecoder
 from core.emulator.http_exchange import Channel, Exchange
 from core.endpoint.errors import ApiError
-from core.endpoint.guard import Guard, check_token, host_of, is_loopback
+from core.endpoint.guard import Guard, check_token, host_of, is_loopback, own_names
 
 _TOKEN = "a-token-of-16-ch"
 
@@ -224,6 +226,19 @@ def test_with_a_token_it_answers_under_any_address_but_no_name() -> None:
     for host in ("10.0.0.1:9001", "[fe80::1]:9001", "box.internal", "BOX.internal:9001", "127.0.0.1"):
         assert refusal(guard, request(host=host, x_stoker_token=_TOKEN)) is None
     assert refusal(guard, request(host="evil.example", x_stoker_token=_TOKEN)) == 403
+
+
+@pytest.mark.parametrize(("name", "names"), [("Box.example", ("Box.example", "Box")), ("box", ("box", "box"))])
+def test_it_knows_this_machine_by_its_name_with_and_without_its_domain(
+    monkeypatch: pytest.MonkeyPatch, name: str, names: tuple[str, str]
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: name)
+    assert own_names() == names
+    guard = Guard(_TOKEN, own_names())
+    for host in names:
+        assert refusal(guard, request(host=f"{host.lower()}:9001", x_stoker_token=_TOKEN)) is None
+        assert refusal(guard, request(host=host)) == 403
+    assert refusal(guard, request(host="box.evil.example", x_stoker_token=_TOKEN)) == 403
 
 
 def test_a_refusal_does_not_tell_the_token() -> None:
