@@ -74,7 +74,9 @@ def configuration(
         "Version": function.version,
         "VpcConfig": settings.get("VpcConfig"),
         "DeadLetterConfig": settings.get("DeadLetterConfig"),
-        "Environment": {"Variables": dict(function.environment)} if function.environment else None,
+        "Environment": {"Variables": dict(function.environment)}
+        if function.environment or details.environment
+        else None,
         "KMSKeyArn": settings.get("KMSKeyArn"),
         "TracingConfig": {"Mode": "PassThrough", **settings.get("TracingConfig", {})},
         "RevisionId": revision(runtime, deploy),

@@ -64,7 +64,7 @@ async def create_function(call: Call) -> None:
 
     check()  # before the zip is looked at, too
     before = runtime.registry.details.get(name) or Details(name=name)
-    details = replace(before, role=wanted.role, settings=settings)
+    details = replace(before, role=wanted.role, environment=_has_variables(wanted), settings=settings)
     await runtime.add_function(function, zipped, check=check, details=details)
     deploy = runtime.deploy(name)
     if wanted.publish:
@@ -132,6 +132,7 @@ async def update_function_configuration(call: Call) -> None:
         return function.replace(**fields), replace(
             details,
             role=details.role if wanted.role is None else wanted.role,
+            environment=details.environment if wanted.environment is None else _has_variables(wanted),
             settings=_settled(details.settings, wanted.settings()),
         )
 
@@ -242,6 +243,11 @@ def _fields(wanted: shapes.Configuration) -> dict[str, Any]:
             else None
         )
     return fields
+
+
+def _has_variables(wanted: shapes.Configuration) -> bool:
+    """Whether there is an Environment, which may be empty."""
+    return wanted.environment is not None and wanted.environment.variables is not None
 
 
 def _code_fields(wanted: CreateFunction, zipped: bytes | None) -> dict[str, Any]:

@@ -27,11 +27,13 @@ class Details(Entry):
     """What the API is told of a function and only gives back; `qualifier` is a version's number, or "".
 
     `settings` holds whole members of CreateFunction by their own names (VpcConfig, TracingConfig ...).
+    `environment` tells that the API was given one, which is then shown even where it is empty.
     `next_version` is the number that is published next; a version's number is never used again.
     `content` is a digest of all that was published last.
     """
 
     role: str = ""
+    environment: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     next_version: int = 1
     content: str = ""

@@ -104,6 +104,7 @@ async def test_a_function_is_known_by_its_name_its_partial_arn_and_its_arn(lambd
     for name in (
         "known",
         "000000000000:function:known",
+        "us-east-1:000000000000:function:known",
         f"{ARN}known",
         "arn:aws:lambda:eu-west-1:123456789012:function:known",
     ):
@@ -299,6 +300,23 @@ async def test_a_changed_configuration_is_a_deploy_and_what_is_not_given_stays(
     cleared = await call(lambda_client.update_function_configuration, FunctionName="change", Environment={})
     assert "Environment" not in cleared
     assert cleared["Timeout"] == 9
+
+
+async def test_an_empty_environment_is_shown_where_one_was_given(lambda_client: Any, call: Call) -> None:
+    empty: dict[str, Any] = {"Variables": {}}
+    made = await call(create, lambda_client, "empty", Environment=empty, Publish=True)
+    assert made["Environment"] == empty
+    for name in ("empty", "empty:1"):
+        found = await call(lambda_client.get_function_configuration, FunctionName=name)
+        assert found["Environment"] == empty
+    assert [each["Environment"] for each in (await call(lambda_client.list_functions))["Functions"]] == [empty]
+    assert "Environment" not in await call(create, lambda_client, "never")
+    update = lambda_client.update_function_configuration
+    assert "Environment" not in await call(update, FunctionName="never", Timeout=4)
+    assert (await call(update, FunctionName="never", Environment={"Variables": {"GREETING": "x"}}))["Environment"]
+    assert (await call(update, FunctionName="never", Environment=empty))["Environment"] == empty
+    assert (await call(update, FunctionName="never", Timeout=5))["Environment"] == empty
+    assert "Environment" not in await call(update, FunctionName="never", Environment={})
 
 
 async def test_settings_that_have_no_effect_here_are_given_back(lambda_client: Any, call: Call) -> None:
