@@ -25,6 +25,7 @@ __all__ = [
     "InvocationFailedError",
     "JournalTooNewError",
     "LambdaRuntimeError",
+    "MalformedNameError",
     "NoCodeZipError",
     "RequestTooLargeError",
     "RuntimeClosedError",
@@ -72,6 +73,17 @@ class InvalidRequestError(LambdaRuntimeError, ValueError):
         self.what = what
         self.value = value
         self.rule = rule
+
+
+class MalformedNameError(InvalidRequestError):
+    """What should name a function or a version is not written as the API writes it.
+
+    `constraint` is the rule in AWS's words.
+    """
+
+    def __init__(self, what: str, value: str, rule: str, constraint: str) -> None:
+        super().__init__(what, value, rule)
+        self.constraint = constraint
 
 
 class FunctionNotFoundError(LambdaRuntimeError, LookupError):

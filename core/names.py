@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from core.errors import InvalidRequestError
+from core.errors import InvalidRequestError, MalformedNameError
 
 __all__ = [
     "ACCOUNT",
@@ -50,6 +50,16 @@ _FUNCTION = re.compile(
     r"(?::(?P<qualifier>\$LATEST|[a-zA-Z0-9-_]+))?"
 )
 _QUALIFIER = re.compile(r"\$LATEST|[a-zA-Z0-9-_]{1,128}")
+_LONGEST_NAME = 64
+_LONGEST_QUALIFIER = 128
+# what AWS says of a name that it does not take
+_PATTERN = "Member must satisfy regular expression pattern"
+_LENGTH = "Member must have length less than or equal to"
+_FUNCTION_PATTERN = (
+    r"(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?"
+    r"([a-zA-Z0-9-_]+)(:(\$LATEST|[a-zA-Z0-9-_]+))?"
+)
+_QUALIFIER_PATTERN = r"(\$LATEST|[a-zA-Z0-9-_]+)"
 _LAYER = re.compile(
     r"(?:arn:aws[a-zA-Z-]*:lambda:[a-z0-9-]+:\d{12}:layer:)?(?P<name>[a-zA-Z0-9-_]{1,140})(?::(?P<version>\d{1,18}))?"
 )
@@ -75,16 +85,27 @@ class LayerTarget:
 def parse_function(value: str, qualifier: str | None = None) -> Target:
     """Read a name, partial ARN or ARN; `qualifier` is the one that was given beside it.
 
-    Any region and account are taken for this place. Raises InvalidRequestError.
+    Any region and account are taken for this place.
+    Raises MalformedNameError, and InvalidRequestError where the two qualifiers differ.
     """
     found = _FUNCTION.fullmatch(value)
-    if found is None or len(found["name"]) > 64:
-        raise InvalidRequestError(
-            "FunctionName", value, "must be a function's name (up to 64 of a-zA-Z0-9-_), a partial ARN or an ARN"
+    if found is None or len(found["name"]) > _LONGEST_NAME:
+        raise MalformedNameError(
+            "FunctionName",
+            value,
+            "must be a function's name (up to 64 of a-zA-Z0-9-_), a partial ARN or an ARN",
+            f"{_PATTERN}: {_FUNCTION_PATTERN}" if found is None else f"{_LENGTH} {_LONGEST_NAME}",
         )
     inside = found["qualifier"]
     if qualifier is not None and not _QUALIFIER.fullmatch(qualifier):
-        raise InvalidRequestError("Qualifier", qualifier, "must be $LATEST, a version's number or an alias")
+        raise MalformedNameError(
+            "Qualifier",
+            qualifier,
+            "must be $LATEST, a version's number or an alias",
+            f"{_LENGTH} {_LONGEST_QUALIFIER}"
+            if len(qualifier) > _LONGEST_QUALIFIER
+            else f"{_PATTERN}: {_QUALIFIER_PATTERN}",
+        )
     if inside is not None and qualifier is not None and inside != qualifier:
         raise InvalidRequestError("Qualifier", qualifier, f"the function's name already says {inside}")
     return Target(found["name"], inside if inside is not None else qualifier)

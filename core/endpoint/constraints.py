@@ -9,50 +9,39 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from core.endpoint.errors import ApiError
+__all__ = ["broken", "detected", "fault"]
 
-if TYPE_CHECKING:
-    from pydantic import ValidationError
-
-__all__ = ["broken", "refused"]
-
-_MOST_ERRORS = 5
+_MOST_FAULTS = 5
 _LONGEST = 120
 _CHOICE = re.compile(r"'([^']*)'")
 _SECRET = frozenset({"Environment", "ZipFile"})
 """Members whose values are not repeated."""
 
 
-def broken(value: object, place: str, rule: str) -> str:
-    """That one value breaks a rule, as in "Value '901' at 'timeout' failed to satisfy constraint: ..."."""
-    return f"Value {_shown(value)} at '{place}' failed to satisfy constraint: {rule}"
+def detected(faults: Sequence[str]) -> str:
+    """The message about all that is wrong, or the first of it."""
+    count = f"{len(faults)} validation error{'' if len(faults) == 1 else 's'} detected"
+    return f"{count}: {'; '.join(faults[:_MOST_FAULTS])}"
 
 
-def refused(error: ValidationError) -> ApiError:
-    """The answer to a request that is not shaped as its operation's is: what is wrong, and where.
-
-    A value of another type is none that AWS can read, so there it comes before any other fault.
-    """
-    details: list[Any] = list(error.errors(include_url=False))
-    mistyped = [each for each in details if each["type"].endswith("_type")]
-    code = "SerializationException" if mistyped else "ValidationException"
-    told = mistyped or details
-    count = f"{len(told)} validation error{'' if len(told) == 1 else 's'} detected"
-    return ApiError(400, code, f"{count}: {'; '.join(_fault(each) for each in told[:_MOST_ERRORS])}")
+def broken(value: object, place: Sequence[int | str], rule: str) -> str:
+    """That one value breaks a rule; `place` is where it stands, from the outside in."""
+    return f"Value {_shown(value)} at '{_written(place)}' failed to satisfy constraint: {rule}"
 
 
-def _fault(detail: Any) -> str:
-    place = _place(detail["loc"])
+def fault(detail: Any) -> str:
+    """What one of pydantic's errors says."""
+    place = detail["loc"]
     if detail["type"] == "missing":
-        return f"Value null at '{place}' failed to satisfy constraint: Member must not be null"
+        return f"Value null at '{_written(place)}' failed to satisfy constraint: Member must not be null"
     rule = _rule(detail["type"], detail.get("ctx", {}))
     if rule is None:
-        return f"{place or 'the document'}: {detail['msg']}"
-    if _SECRET.isdisjoint(detail["loc"]):
+        return f"{_written(place) or 'the document'}: {detail['msg']}"
+    if _SECRET.isdisjoint(place):
         return broken(detail["input"], place, rule)
-    return f"Value at '{place}' failed to satisfy constraint: {rule}"
+    return f"Value at '{_written(place)}' failed to satisfy constraint: {rule}"
 
 
 def _rule(kind: str, bounds: Any) -> str | None:
@@ -74,10 +63,10 @@ def _rule(kind: str, bounds: Any) -> str | None:
             return None
 
 
-def _place(parts: Sequence[int | str]) -> str:
+def _written(place: Sequence[int | str]) -> str:
     """As AWS writes it: `vpcConfig.subnetIds.1.member`."""
-    written = (f"{each + 1}.member" if isinstance(each, int) else each[:1].lower() + each[1:] for each in parts)
-    return ".".join(written)[: 2 * _LONGEST]
+    parts = (f"{each + 1}.member" if isinstance(each, int) else each[:1].lower() + each[1:] for each in place)
+    return ".".join(parts)[: 2 * _LONGEST]
 
 
 def _number(bound: float) -> str:

@@ -6,6 +6,7 @@ Source: https://docs.aws.amazon.com/lambda/latest/api/CommonErrors.html and each
 from __future__ import annotations
 
 from core.emulator.http_body import BodyError, BodyTooLargeError
+from core.endpoint.constraints import broken, detected
 from core.errors import (
     ConflictError,
     ContainerStartFailedError,
@@ -16,6 +17,7 @@ from core.errors import (
     InvalidRequestError,
     InvocationFailedError,
     LambdaRuntimeError,
+    MalformedNameError,
     NoCodeZipError,
     RequestTooLargeError,
     RuntimeClosedError,
@@ -109,6 +111,10 @@ def as_api_error(error: Exception) -> ApiError | None:
             return ApiError.invalid(f"Could not unzip uploaded file: {error}")
         case NoCodeZipError():
             return ApiError(502, "InvalidZipFileException", str(error))
+        case MalformedNameError():
+            return ApiError(
+                400, "ValidationException", detected([broken(error.value, (error.what,), error.constraint)])
+            )
         case InvalidFunctionError() | InvalidRequestError():
             return ApiError.invalid(str(error))
         case UnsupportedRuntimeError():

@@ -26,9 +26,11 @@ __all__ = [
 
 Architecture = Literal["x86_64", "arm64"]
 Architectures = Annotated[list[Architecture], Field(min_length=1, max_length=1)]
-Role = Annotated[str, Field(pattern=r"^arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+$")]
+Role = Annotated[str, Field(pattern=r"^arn:(aws[a-zA-Z-]*)?:iam::[0-9]{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+$")]
+Handler = Annotated[str, Field(max_length=128, pattern=r"^[^\s]+$")]
+ImageStrings = Annotated[list[str], Field(max_length=1500)]
 Description = Annotated[str, Field(max_length=256)]
-LayerArn = Annotated[str, Field(pattern=r"^arn:aws[a-zA-Z-]*:lambda:[a-z0-9-]+:\d{12}:layer:[a-zA-Z0-9-_]+:\d+$")]
+LayerArn = Annotated[str, Field(pattern=r"^arn:aws[a-zA-Z-]*:lambda:[a-z0-9-]+:[0-9]{12}:layer:[a-zA-Z0-9-_]+:[0-9]+$")]
 AliasName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[0-9]*[a-zA-Z-_][a-zA-Z0-9-_]*$")]
 Version = Annotated[str, Field(pattern=r"^(\$LATEST|[0-9]{1,12})$")]
 
@@ -51,25 +53,25 @@ class Environment(Shape):
 class ImageConfig(Shape):
     """What overrides an image's own settings."""
 
-    entry_point: list[str] | None = None
-    command: list[str] | None = None
-    working_directory: str | None = None
+    entry_point: ImageStrings | None = None
+    command: ImageStrings | None = None
+    working_directory: Annotated[str, Field(max_length=1000)] | None = None
 
 
 class EphemeralStorage(Shape):
     """The size of /tmp in MB."""
 
-    size: int
+    size: Annotated[int, Field(ge=512, le=10_240)]
 
 
 class Configuration(Settings):
     """What can be given when a function is made, and changed later."""
 
     runtime: str | None = None
-    handler: str | None = None
+    handler: Handler | None = None
     description: Description | None = None
-    timeout: int | None = None
-    memory_size: int | None = None
+    timeout: Annotated[int, Field(ge=1, le=900)] | None = None
+    memory_size: Annotated[int, Field(ge=128, le=10_240)] | None = None
     environment: Environment | None = None
     layers: list[LayerArn] | None = None
     image_config: ImageConfig | None = None

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from core.endpoint.constraints import refused
+from core.endpoint.constraints import detected, fault
 from core.endpoint.errors import ApiError
 
 __all__ = ["read_json"]
@@ -29,7 +29,18 @@ def read_json(data: bytes, model: type[M]) -> M:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        raise refused(error) from None
+        raise _refused(error) from None
+
+
+def _refused(error: ValidationError) -> ApiError:
+    """The answer to a request that is not shaped as its operation's is: what is wrong, and where.
+
+    A value of another type is one that AWS cannot read, so there it comes before any other fault.
+    """
+    details = error.errors(include_url=False)
+    mistyped = [each for each in details if each["type"].endswith("_type")]
+    code = "SerializationException" if mistyped else "ValidationException"
+    return ApiError(400, code, detected([fault(each) for each in mistyped or details]))
 
 
 def _parsed(data: bytes) -> object:

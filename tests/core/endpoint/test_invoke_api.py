@@ -373,7 +373,10 @@ async def test_an_alias_with_weights_answers_with_the_version_that_it_drew(
         ("echo", "7", 404, "ResourceNotFoundException", f"Function not found: {ARN}:7"),
         ("echo", "live", 404, "ResourceNotFoundException", f"Function not found: {ARN}:live"),
         ("echo:1", "2", 400, "InvalidParameterValueException", ""),
-        ("a b", None, 400, "InvalidParameterValueException", ""),
+        ("a b", None, 400, "ValidationException", "1 validation error detected: Value 'a b' at 'functionName' failed"),
+        ("n" * 65, None, 400, "ValidationException", "Member must have length less than or equal to 64"),
+        ("echo", "bad!", 400, "ValidationException", "Value 'bad!' at 'qualifier' failed to satisfy constraint: "),
+        ("echo", "q" * 129, 400, "ValidationException", "Member must have length less than or equal to 128"),
     ],
 )
 async def test_who_is_not_there_cannot_be_invoked(
