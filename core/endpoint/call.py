@@ -17,6 +17,7 @@ from core.names import Target, new_request_id, parse_function
 
 if TYPE_CHECKING:
     from core.emulator.http_server import Exchange
+    from core.endpoint.admission import Upload
     from core.runtime import LambdaRuntime
 
 __all__ = ["MAX_JSON", "Call"]
@@ -54,6 +55,8 @@ class Call:
         """The endpoint's own, as in http://127.0.0.1:9001."""
         self.operation = operation
         self.parameters = parameters
+        self.upload: Upload | None = None
+        """What reads the body, where that is so large that it needs room."""
         self.id = new_request_id()
         self.function_name: str | None = None
         self.status = 0
@@ -111,6 +114,8 @@ class Call:
         if body.ended:  # as a small one has, before anybody asks for it
             return await body.read(limit)
         try:
+            if self.upload is not None:
+                return await self.upload.read(body, limit, _BODY_TIMEOUT)
             async with asyncio.timeout(_BODY_TIMEOUT):
                 return await body.read(limit)
         except TimeoutError:

@@ -160,8 +160,8 @@ class Endpoint:
             return
         self._publish_start(call)
         try:
-            if size := self._admission.weight(call):
-                async with self._admission.room(size):
+            if self._admission.concerns(call):
+                with self._admission.upload() as call.upload:
                     await answer(call)
             else:
                 await answer(call)
