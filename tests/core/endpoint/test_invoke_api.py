@@ -227,6 +227,7 @@ async def test_of_a_long_log_the_last_four_kilobytes_come(
     assert lines[1:-2] == [f"line {n:06d}" for n in range(1000 - len(lines[1:-2]), 1000)]
 
 
+@pytest.mark.any_python
 @pytest.mark.parametrize(
     ("source", "said", "status"),
     [
