@@ -29,12 +29,34 @@ from tests.core.waiting import until
 from tests.engines.engine import ENGINES, EngineUnderTest
 from tests.engines.gate_service import GateService, gate_service
 
-__all__ = ["BACKENDS", "BackendUnderTest", "Bench", "in_containers", "in_processes", "limits", "listening", "steps"]
+__all__ = [
+    "BACKENDS",
+    "ECHO_RUNTIME",
+    "BackendUnderTest",
+    "Bench",
+    "in_containers",
+    "in_processes",
+    "limits",
+    "listening",
+    "steps",
+]
 
 BACKENDS = ("process", *ENGINES)
 
 in_containers = pytest.mark.parametrize("backend", ENGINES, indirect=True)
 """For what has a meaning in containers only."""
+
+ECHO_RUNTIME = """
+import http.client, os
+while True:
+    api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+    api.request("GET", "/2018-06-01/runtime/invocation/next")
+    event = api.getresponse()
+    request, body = event.headers["Lambda-Runtime-Aws-Request-Id"], event.read()
+    api.request("POST", f"/2018-06-01/runtime/invocation/{request}/response", body)
+    api.getresponse().read()
+"""
+"""A runtime in Python that answers with the event, for images."""
 
 in_processes = pytest.mark.parametrize("backend", ["process"], indirect=True)
 """For what has a meaning in processes only."""

@@ -23,7 +23,7 @@ from core.events import Event, InstanceLogged, InstancePhaseChanged
 from core.functions import ImageConfig, LambdaFunction
 from core.instances import InstanceState
 from tests.engines.base_image import image_names
-from tests.engines.conformance import BackendUnderTest, Bench, in_containers, limits, steps
+from tests.engines.conformance import ECHO_RUNTIME, BackendUnderTest, Bench, in_containers, limits, steps
 
 pytestmark = in_containers
 
@@ -283,17 +283,7 @@ async def test_a_slow_runtime_is_not_taken_for_one_that_cannot_connect(
         assert bench.runtime_api(other) is not None
 
 
-_SLOW = """
-import http.client, os, time
-time.sleep(4)
-while True:
-    api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
-    api.request("GET", "/2018-06-01/runtime/invocation/next")
-    event = api.getresponse()
-    request, body = event.headers["Lambda-Runtime-Aws-Request-Id"], event.read()
-    api.request("POST", f"/2018-06-01/runtime/invocation/{request}/response", body)
-    api.getresponse().read()
-"""
+_SLOW = f"import time\ntime.sleep(4)\n{ECHO_RUNTIME}"
 
 
 async def test_where_the_way_is_open_it_is_taken_and_remembered(bench: Bench) -> None:

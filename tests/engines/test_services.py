@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
 
+from core.endpoint.endpoint import Endpoint
 from core.events import InstanceLogged
 from core.runtime import LambdaRuntime
+from tests.core.ports import free_port, listening_at
 from tests.core.sources import scripted_function
 from tests.core.waiting import until
 from tests.engines.conformance import Bench, in_containers, steps
@@ -33,15 +33,6 @@ ASK = """
 """
 
 
-@contextmanager
-def free_port() -> Iterator[int]:
-    """A port at which nobody listens; it is given to nobody else, but may be taken by its number."""
-    with socket.socket() as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.bind(("127.0.0.9", 0))
-        yield int(held.getsockname()[1])
-
-
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.readuntil(b"\r\n\r\n")
     writer.write(ANSWER)
@@ -49,14 +40,9 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     writer.close()
 
 
-@asynccontextmanager
-async def service(address: str, port: int) -> AsyncIterator[None]:
+def service(address: str, port: int) -> AbstractAsyncContextManager[None]:
     """A small HTTP service."""
-    server = await asyncio.start_server(_answer, address, port)
-    try:
-        yield
-    finally:
-        server.close()
+    return listening_at(address, port, _answer)
 
 
 async def got(bench: Bench) -> str:
@@ -72,6 +58,17 @@ async def test_a_function_reaches_a_service_on_this_machines_loopback(bench: Ben
     bench.gate.open("asked")
     result = await bench.runtime.invoke("scripted", steps(["ask", "SERVICE", "asked"], ["chunk", "answered"]))
     assert (result.function_error, result.payload) == (None, b"answered")
+
+
+async def test_a_function_may_ask_its_own_stokers_endpoint(bench: Bench) -> None:
+    endpoint = Endpoint(bench.runtime)
+    url = await endpoint.open()
+    try:
+        await bench.python(ASK, environment={"SERVICE": f"http://{url}/_stoker/health"})
+        assert bench.runtime.owner_id in (await bench.runtime.invoke("python")).payload.decode()
+    finally:
+        await endpoint.close()
+        await endpoint.aclose()
 
 
 async def test_a_service_may_be_started_on_any_address_once_the_instance_is_warm(bench: Bench) -> None:

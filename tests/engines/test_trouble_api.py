@@ -25,6 +25,7 @@ from core.instances import InstanceState
 from core.runtime import LambdaRuntime
 from tests.core.waiting import until
 from tests.engines.base_image import image_names
+from tests.engines.conformance import ECHO_RUNTIME
 from tests.engines.engine import EngineUnderTest
 from tests.engines.trouble import (
     EngineProxy,
@@ -390,7 +391,7 @@ async def test_an_image_that_is_deleted_between_two_launches(
     try:
         image = LambdaFunction(
             function_name="of-image", package_type="Image", image_uri=name, timeout=20, memory_size=256,
-            image_config=ImageConfig(entry_point=("/usr/bin/python3", "-IS", "-c", _BOOTSTRAP)),
+            image_config=ImageConfig(entry_point=("/usr/bin/python3", "-IS", "-c", ECHO_RUNTIME)),
         )  # fmt: skip
         await stoker.add_function(image)
         await serves(stoker, "of-image")
@@ -399,15 +400,3 @@ async def test_an_image_that_is_deleted_between_two_launches(
         engine.client.remove_image(name)
     with pytest.raises(LambdaRuntimeError, match=re.escape(name)):
         await stoker.invoke("of-image", b"{}")
-
-
-_BOOTSTRAP = """
-import http.client, os
-while True:
-    api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
-    api.request("GET", "/2018-06-01/runtime/invocation/next")
-    event = api.getresponse()
-    request, body = event.headers["Lambda-Runtime-Aws-Request-Id"], event.read()
-    api.request("POST", f"/2018-06-01/runtime/invocation/{request}/response", body)
-    api.getresponse().read()
-"""

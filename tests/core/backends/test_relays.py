@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 import pytest_asyncio
 
 from core.backends.container.relays import Relays, Service
+from tests.core.ports import free_port, listening_at
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs all of 127.0.0.0/8")
 
@@ -39,15 +40,6 @@ async def relays() -> AsyncIterator[Relays]:
     assert left == set()
 
 
-@contextmanager
-def free_port() -> Iterator[int]:
-    """A port at which nobody listens; it is given to nobody else, but may be taken by its number."""
-    with socket.socket() as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.bind(("127.0.0.9", 0))
-        yield int(held.getsockname()[1])
-
-
 async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while data := await reader.read(65_536):
         writer.write(data)
@@ -55,14 +47,9 @@ async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
-@asynccontextmanager
-async def service(address: str, port: int) -> AsyncIterator[None]:
+def service(address: str, port: int) -> AbstractAsyncContextManager[None]:
     """One that says everything again."""
-    server = await asyncio.start_server(_echo, address, port)
-    try:
-        yield
-    finally:
-        server.close()
+    return listening_at(address, port, _echo)
 
 
 async def said_again(port: int, peer: str = PEER, text: bytes = b"hello") -> bytes:
